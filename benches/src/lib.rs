@@ -1,0 +1,1 @@
+//! Criterion benches, side-by-side comparisons and the architecture test.

@@ -1,0 +1,1 @@
+//! Statements, commitments, transcript, R1CS relations, keys and verification.

@@ -1,0 +1,1 @@
+//! Readers, person-level coding with polars and the clear-text oracle.

@@ -1,0 +1,1 @@
+//! Proven answers: witness and fast Groth16 prover.
