@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {PassResult} from "./IAnswerVerifier.sol";
+
+enum QueryStatus {
+    None,
+    Funded,
+    Answered,
+    Refused,
+    Expired
+}
+
+/// @notice What a researcher asks and pays.
+struct QueryRequest {
+    uint256 datasetId;
+    /// The dataset's latest snapshot at funding time.
+    uint256 snapshotId;
+    /// keccak256 of the plan bytes.
+    bytes32 planHash;
+    /// Hash of the canonical query.
+    bytes32 bodyHash;
+    address token;
+    /// Base units, at least the dataset's price in this token, at most 2^96 - 1.
+    uint256 amount;
+    /// Last second in which an answer is accepted (unix time, at most 2^32 - 1).
+    uint256 deadline;
+    /// Chosen by the researcher; makes equal requests distinct.
+    uint256 nonce;
+}
+
+struct Query {
+    address researcher;
+    uint32 datasetId;
+    uint24 snapshotId;
+    uint32 deadline;
+    QueryStatus status;
+    address token;
+    uint96 amount;
+    bytes32 planHash;
+}
+
+/// @title Escrow for queries; pays when a proven answer is accepted, refunds otherwise
+/// @notice Per token, the contract's balance is never below `obligations(token)`.
+interface IQueryMarket {
+    event QueryFunded(
+        bytes32 indexed queryId, uint256 indexed datasetId, address indexed researcher, QueryRequest request
+    );
+    /// @notice Together with the transaction's calldata (plan, proofs) this is all an auditor needs.
+    event AnswerAccepted(
+        bytes32 indexed queryId,
+        uint256 indexed datasetId,
+        uint256 indexed snapshotId,
+        PassResult[] results,
+        uint256 memberRewards,
+        uint256 custodianFee
+    );
+    event QueryRefused(bytes32 indexed queryId, uint16 reason);
+    event QueryExpired(bytes32 indexed queryId);
+    event RewardsSettled(uint256 indexed datasetId, uint256 indexed snapshotId, address indexed token, uint256 amount);
+    event Withdrawn(address indexed token, address indexed account, uint256 amount);
+
+    error SnapshotNotLatest(uint256 latest);
+    error TokenNotAccepted(address token);
+    error AmountBelowPrice(uint256 price);
+    error AmountTooLarge();
+    error InvalidDeadline();
+    error QueryExists(bytes32 queryId);
+    /// @notice The query was never funded, or is already answered, refused or expired.
+    error QueryNotOpen(QueryStatus status);
+    error QueryPastDeadline();
+    error QueryNotPastDeadline();
+    error NotCustodian();
+    /// @notice Fee-on-transfer and rebasing tokens are refused.
+    error AmountNotReceived(uint256 expected, uint256 received);
+    error PlanHashMismatch();
+    /// @notice A base mask bit is missing, or a group hides its count and shows its sums.
+    error InvalidMask(uint256 pass);
+    /// @notice A published count is below the dataset's minimum cell.
+    error CountBelowMinimum(uint256 pass, uint256 value);
+    error CohortBelowMinimum(uint256 cohort);
+    error NothingToWithdraw();
+    error NothingToSettle();
+
+    /// @notice Step 4 of 8: puts a query's payment into escrow.
+    /// @return queryId keccak256(abi.encode(chainid, this, datasetId, snapshotId, planHash, bodyHash, researcher, nonce))
+    function fund(QueryRequest calldata request) external returns (bytes32 queryId);
+    /// @notice As `fund`, with an EIP-2612 permit for the amount; works too when someone else already used the permit.
+    function fundWithPermit(QueryRequest calldata request, uint256 permitDeadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        returns (bytes32 queryId);
+    /// @notice Step 6 of 8: verifies the answer and allocates the payment, in one transition. Only the dataset's custodian.
+    function acceptAnswer(
+        bytes32 queryId,
+        bytes calldata plan,
+        PassResult[] calldata results,
+        uint256[] calldata proofs
+    ) external;
+    /// @notice The custodian declines; the researcher is credited the whole amount.
+    function refuse(bytes32 queryId, uint16 reason) external;
+    /// @notice Credits the researcher the whole amount once the deadline has passed. Anyone may.
+    function refundExpired(bytes32 queryId) external;
+    /// @notice Step 7 of 8: moves the allocated member rewards of a snapshot into the reward pool. Anyone may.
+    function settleRewards(uint256 datasetId, uint256 snapshotId, address token) external returns (uint256 amount);
+    /// @notice Pays an account what it is credited, to that account. Anyone may.
+    function withdraw(address token, address account) external returns (uint256 amount);
+
+    function query(bytes32 queryId) external view returns (Query memory);
+    function queryIdOf(address researcher, QueryRequest calldata request) external view returns (bytes32);
+    /// @notice What `withdraw` would pay.
+    function credit(address token, address account) external view returns (uint256);
+    /// @notice What `settleRewards` would move.
+    function unsettledRewards(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256);
+    /// @notice Escrow of open queries, credits and unsettled rewards, in base units.
+    function obligations(address token) external view returns (uint256);
+}
