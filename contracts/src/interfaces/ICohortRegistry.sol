@@ -8,7 +8,7 @@ struct DatasetParams {
     bytes32 schemaHash;
     /// Bit set of GA4GH DUO purposes; every member's consent must contain all of them.
     bytes32 purposes;
-    /// Number of physical code columns, 1..256.
+    /// Number of physical code columns, 1..255.
     uint16 columns;
     /// Circuit with 4 columns and one part, or zero.
     bytes32 circuitK4;
@@ -154,7 +154,8 @@ interface ICohortRegistry {
     error SlotEmpty(uint32 slot);
     error EmptyBatch();
     error WrongColumnCount(uint32 slot);
-    error ExpiryNotInFuture(uint32 slot);
+    /// @notice Not after the current epoch, or above 2^32 - 1.
+    error ExpiryOutOfRange(uint32 slot);
     error PurposesNotCovered(uint32 slot);
     error NonceTooLow(uint32 slot);
     error NonceTooLarge(uint32 slot);
@@ -227,8 +228,10 @@ interface ICohortRegistry {
         external
         view
         returns (uint256 x, uint256 y);
-    /// @notice Commitments of the given columns for every chunk of a snapshot: per chunk, per column, x, y.
-    function commitmentsAt(uint256 datasetId, uint256 snapshotId, uint256[] calldata columns)
+    /// @notice Commitments of columns for every chunk of a snapshot.
+    /// @param columns column indices of all passes, `perPass` for each
+    /// @return words per pass, per chunk, per column of the pass: x, y
+    function commitmentsAt(uint256 datasetId, uint256 snapshotId, uint256[] calldata columns, uint256 perPass)
         external
         view
         returns (uint256[] memory words);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
+import {IQueryMarket} from "./interfaces/IQueryMarket.sol";
+import {Plan, PlanPass} from "./proof/Plan.sol";
+
+/// @title The exact release rule: minimum cohort and cell suppression
+/// @notice Says which values an answer may show. It does not say that they are right; the verifier does.
+library ReleaseRule {
+    /// @notice Checks every pass and returns the columns they read, in order.
+    function check(
+        bytes calldata plan,
+        uint256 columns,
+        uint256 passes,
+        PassResult[] calldata results,
+        uint256 minCohort,
+        uint256 minCell
+    ) internal pure returns (uint256[] memory queried) {
+        if (results.length != passes) revert IAnswerVerifier.WrongCount();
+        queried = new uint256[](passes * columns);
+        uint256 offset = Plan.HEAD_BYTES;
+        uint256 cohort;
+        for (uint256 pass = 0; pass < passes; pass++) {
+            PlanPass memory head = Plan.passAt(plan, offset, columns);
+            offset = head.end;
+            for (uint256 position = 0; position < columns; position++) {
+                queried[pass * columns + position] = Plan.column(plan, head, position);
+            }
+            uint256 people = _checkPass(pass, head, results[pass], minCell);
+            // Passes may show the same people again (the second half of a wide measure): the largest counts.
+            if (people > cohort) cohort = people;
+        }
+        if (cohort < minCohort) revert IQueryMarket.CohortBelowMinimum(cohort);
+    }
+
+    /// @dev Returns the sum of the pass's published counts.
+    function _checkPass(uint256 pass, PlanPass memory head, PassResult calldata result, uint256 minCell)
+        private
+        pure
+        returns (uint256 people)
+    {
+        uint256 mask = result.mask;
+        if (mask & head.baseMask != head.baseMask) revert IQueryMarket.InvalidMask(pass);
+        if (result.values.length != head.values) revert IAnswerVerifier.WrongCount();
+        uint256 step = head.image == Plan.MOMENTS ? 3 : 1;
+        for (uint256 t = 0; t < head.values; t += step) {
+            uint256 bits = mask >> t;
+            if (bits & 1 == 0) {
+                uint256 count = result.values[t];
+                if (count < minCell) revert IQueryMarket.CountBelowMinimum(pass, t);
+                people += count;
+            } else if (step == 3 && bits & 7 != 7) {
+                revert IQueryMarket.InvalidMask(pass);
+            }
+        }
+    }
+}
