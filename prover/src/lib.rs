@@ -1,1 +1,11 @@
-//! Proven answers: witness and fast Groth16 prover.
+//! The provers. `proven/` turns a query over committed columns into a Groth16 proof.
+//!
+//! * [`proven::msm`]: batch-affine sums, fixed-base windows
+//! * [`proven::chunk`]: a chunk's records with the class sums that depend on the data alone
+//! * [`proven::prove`]: step 5 of 8, one proof
+//! * [`proven::answer`]: all passes, chunks and parts of a query, with progress and cancellation
+//! * [`key_cache`]: proving keys on disk, pinned by digest
+#![deny(missing_docs)]
+
+pub mod key_cache;
+pub mod proven;

@@ -1,7 +1,7 @@
 //! The full satisfying assignment, variable by variable: the oracle the fast prover is
 //! compared with, and the input of the stock prover. Clarity over speed.
 
-use super::relation::{AggregatePrivate, AggregatePublic, masked, table_fold, tally};
+use super::relation::{AggregatePrivate, AggregatePublic, Tally, masked, table_fold, tally};
 use crate::layout::{OPEN_CODES, RESULTS, Shape};
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field, batch_inversion};
@@ -16,42 +16,35 @@ pub struct Blindings {
     pub res: Fr,
 }
 
-/// Blocks 1 to 3 of the assignment, which do not depend on gamma; the rest is zero.
-pub fn before_gamma(
+/// zeta^0 .. zeta^K; the last one is beta.
+pub fn zeta_powers(zeta: &Fr, columns: usize) -> Vec<Fr> {
+    std::iter::successors(Some(Fr::ONE), |p| Some(*p * zeta)).take(columns + 1).collect()
+}
+
+/// The control variables of blocks 2 and 3: everything before gamma that is not per record or
+/// per table multiplicity. Writes into an assignment in layout order.
+pub fn control_before_gamma(
     shape: &Shape,
     public: &AggregatePublic<'_>,
-    private: &AggregatePrivate,
+    tally: &Tally,
+    zeta: &Fr,
     blindings: &Blindings,
-) -> Vec<Fr> {
+    z: &mut [Fr],
+) {
     let s = shape;
-    let zeta = public.zeta();
-    let powers: Vec<Fr> = std::iter::successors(Some(Fr::ONE), |p| Some(*p * zeta))
-        .take(s.columns + 1)
-        .collect();
-    let beta = powers[s.columns];
-    let mut z = vec![Fr::ZERO; s.variables()];
+    let beta = zeta.pow([s.columns as u64]);
     z[Shape::ONE] = Fr::ONE;
-    for slot in 0..s.slots {
-        z[s.x(slot)] = (0..s.columns).map(|l| powers[l] * Fr::from(private.codes[l][slot])).sum();
-    }
-    z[s.x_blinding()] = (0..s.columns).map(|l| powers[l] * private.blindings[l]).sum();
-    z[s.zeta()] = zeta;
+    z[s.zeta()] = *zeta;
     z[s.direct()] = Fr::from(public.opened.is_some());
     z[s.image()] = Fr::from(public.pass.image() == Image::Cells);
     for t in 0..RESULTS {
-        z[s.mask(t)] = Fr::from(public.mask >> t & 1);
+        z[s.mask(t)] = Fr::from((public.mask >> t) & 1);
     }
     for (l, table) in public.pass.tables().iter().enumerate() {
         for a in 1..CODES {
             z[s.u(l * OPEN_CODES + a - 1)] = beta * Fr::from(table.get(a as u8));
         }
-        for i in 0..s.active() {
-            let a = private.codes[l][s.lo + i];
-            z[s.g(l, i)] = powers[l] * Fr::from(a) + beta * Fr::from(table.get(a));
-            z[s.mu(l * CODES + usize::from(a))] += Fr::ONE;
-        }
     }
-    let tally = tally(s, public.pass, &private.codes);
     for (q, m) in tally.multiplicities.iter().enumerate() {
         z[s.muq(q)] = Fr::from(*m);
     }
@@ -62,6 +55,71 @@ pub fn before_gamma(
         }
     }
     z[s.y_blinding()] = blindings.res;
+}
+
+/// The control variables of the witness, once gamma is known.
+pub fn control_after_gamma(
+    shape: &Shape,
+    public: &AggregatePublic<'_>,
+    tally: &Tally,
+    gamma: &Fr,
+    z: &mut [Fr],
+) {
+    let s = shape;
+    let zeta = z[s.zeta()];
+    let powers = zeta_powers(&zeta, s.columns);
+    for l in 2..=s.columns {
+        z[s.power(l)] = powers[l];
+    }
+    z[Shape::GAMMA] = *gamma;
+    z[Shape::FOLD] = public.fold(&zeta, gamma);
+    let mut above = z[s.u(s.entries() - 1)];
+    for k in (0..s.entries() - 1).rev() {
+        above = above * gamma + z[s.u(k)];
+        z[s.horner(k)] = above;
+    }
+    let step = Fr::ONE - gamma;
+    z[s.difference(0)] = above * step;
+    z[s.difference(1)] = above * step.square();
+    z[s.difference(2)] = table_fold(public.pass, gamma);
+
+    let kept = masked(&tally.values, public.mask);
+    let mut acc = z[s.difference(2)];
+    for t in (0..RESULTS).rev() {
+        z[s.selected(t)] = Fr::from(tally.values[t]);
+        z[s.kept(t)] = Fr::from(kept[t]);
+        z[s.opened(t)] = if public.opened.is_some() { Fr::from(kept[t]) } else { Fr::ZERO };
+        acc = acc * gamma + z[s.opened(t)];
+        z[s.fold(t)] = acc;
+    }
+    z[s.fold_flags()] = acc * gamma + Fr::from(public.flags());
+}
+
+/// Blocks 1 to 3 of the full assignment, which do not depend on gamma; the rest is zero.
+pub fn before_gamma(
+    shape: &Shape,
+    public: &AggregatePublic<'_>,
+    private: &AggregatePrivate,
+    blindings: &Blindings,
+) -> Vec<Fr> {
+    let s = shape;
+    let zeta = public.zeta();
+    let powers = zeta_powers(&zeta, s.columns);
+    let beta = powers[s.columns];
+    let mut z = vec![Fr::ZERO; s.variables()];
+    for slot in 0..s.slots {
+        z[s.x(slot)] = (0..s.columns).map(|l| powers[l] * Fr::from(private.codes[l][slot])).sum();
+    }
+    z[s.x_blinding()] = (0..s.columns).map(|l| powers[l] * private.blindings[l]).sum();
+    for (l, table) in public.pass.tables().iter().enumerate() {
+        for i in 0..s.active() {
+            let a = private.codes[l][s.lo + i];
+            z[s.g(l, i)] = powers[l] * Fr::from(a) + beta * Fr::from(table.get(a));
+            z[s.mu(l * CODES + usize::from(a))] += Fr::ONE;
+        }
+    }
+    let tally = tally(s, public.pass, &private.codes);
+    control_before_gamma(s, public, &tally, &zeta, blindings, &mut z);
     z
 }
 
@@ -74,55 +132,41 @@ pub fn after_gamma(
     gamma: Fr,
 ) -> Vec<Fr> {
     let s = shape;
-    let zeta = z[s.zeta()];
-    let mut power = zeta;
-    for l in 2..=s.columns {
-        power *= zeta;
-        z[s.power(l)] = power;
-    }
-    let beta = z[s.beta()];
-    z[Shape::GAMMA] = gamma;
-    z[Shape::FOLD] = public.fold(&zeta, &gamma);
-
     let tally = tally(s, public.pass, &private.codes);
-    let mut inverses: Vec<Fr> = Vec::with_capacity(s.columns * s.active() + s.active());
-    inverses.extend((0..s.columns).flat_map(|l| (0..s.active()).map(move |i| (l, i))).map(|(l, i)| gamma - z[s.g(l, i)]));
+    control_after_gamma(s, public, &tally, &gamma, &mut z);
+    let powers = zeta_powers(&z[s.zeta()], s.columns);
+    let beta = powers[s.columns];
+
+    let records = (0..s.columns).flat_map(|l| (0..s.active()).map(move |i| (l, i)));
+    let mut inverses: Vec<Fr> = records.map(|(l, i)| gamma - z[s.g(l, i)]).collect();
     inverses.extend(tally.sums.iter().map(|q| gamma - beta * Fr::from(*q)));
     batch_inversion(&mut inverses);
     z[s.inv(0, 0)..][..inverses.len()].copy_from_slice(&inverses);
 
-    let mut table: Vec<Fr> = (0..s.table_rows())
-        .map(|k| {
-            let (l, a) = (k / CODES, (k % CODES) as u8);
-            let weight = public.pass.tables()[l].get(a);
-            gamma - zeta.pow([l as u64]) * Fr::from(a) - beta * Fr::from(weight)
-        })
-        .collect();
+    let mut table = table_denominators(s, public, &powers, &gamma);
     table.extend((0..s.sums()).map(|q| gamma - beta * Fr::from(q as u64)));
     batch_inversion(&mut table);
     for (k, inverse) in table.iter().enumerate() {
         z[s.z(0) + k] = z[s.mu(0) + k] * inverse;
     }
-
-    let mut above = z[s.u(s.entries() - 1)];
-    for k in (0..s.entries() - 1).rev() {
-        above = above * gamma + z[s.u(k)];
-        z[s.horner(k)] = above;
-    }
-    let step = Fr::ONE - gamma;
-    z[s.difference(0)] = above * step;
-    z[s.difference(1)] = above * step.square();
-    z[s.difference(2)] = table_fold(public.pass, &gamma);
-
-    let kept = masked(&tally.values, public.mask);
-    let mut acc = z[s.difference(2)];
-    for t in (0..RESULTS).rev() {
-        z[s.selected(t)] = Fr::from(tally.values[t]);
-        z[s.kept(t)] = Fr::from(kept[t]);
-        z[s.opened(t)] = if public.opened.is_some() { Fr::from(kept[t]) } else { Fr::ZERO };
-        acc = acc * gamma + z[s.opened(t)];
-        z[s.fold(t)] = acc;
-    }
-    z[s.fold_flags()] = acc * gamma + Fr::from(public.flags());
     z
+}
+
+/// `gamma - T_l[a]` for every table entry, at index l * 256 + a.
+pub fn table_denominators(
+    shape: &Shape,
+    public: &AggregatePublic<'_>,
+    powers: &[Fr],
+    gamma: &Fr,
+) -> Vec<Fr> {
+    let beta = powers[shape.columns];
+    public
+        .pass
+        .tables()
+        .iter()
+        .zip(powers)
+        .flat_map(|(table, power)| {
+            (0..=255u8).map(move |a| *gamma - *power * Fr::from(a) - beta * Fr::from(table.get(a)))
+        })
+        .collect()
 }

@@ -180,5 +180,5 @@ pub fn image(shape: &Shape, image: Image, multiplicities: &[u32]) -> [u64; RESUL
 
 /// The values that remain after the mask.
 pub fn masked(values: &[u64; RESULTS], mask: u64) -> [u64; RESULTS] {
-    std::array::from_fn(|t| if mask >> t & 1 == 1 { 0 } else { values[t] })
+    std::array::from_fn(|t| if (mask >> t) & 1 == 1 { 0 } else { values[t] })
 }

@@ -1,0 +1,10 @@
+//! The proven path: witness and fast Groth16 prover.
+
+pub mod answer;
+pub mod chunk;
+pub mod msm;
+pub mod prove;
+
+pub use answer::{AnswerProof, Cancelled, DatasetProver, Progress, ProveError};
+pub use chunk::Chunk;
+pub use prove::PartProver;
