@@ -41,7 +41,7 @@ library ReleaseRule {
         returns (uint256 people)
     {
         uint256 mask = result.mask;
-        if (mask & head.baseMask != head.baseMask) revert IQueryMarket.InvalidMask(pass);
+        if (mask & head.baseMask != head.baseMask || mask >> head.values != 0) revert IQueryMarket.InvalidMask(pass);
         if (result.values.length != head.values) revert IAnswerVerifier.WrongCount();
         uint256 step = head.image == Plan.MOMENTS ? 3 : 1;
         for (uint256 t = 0; t < head.values; t += step) {

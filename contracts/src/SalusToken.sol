@@ -6,10 +6,7 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 
 /// @title Development token: anyone can mint any amount. INSECURE, never deploy where value matters
 contract SalusToken is ERC20Permit {
-    constructor()
-        ERC20("Salus development token (INSECURE)", "devSALUS")
-        ERC20Permit("Salus development token (INSECURE)")
-    {}
+    constructor() ERC20("Salus dev token (INSECURE)", "devSALUS") ERC20Permit("Salus dev token (INSECURE)") {}
 
     /// @notice Creates tokens out of nothing, for anyone.
     function mint(address to, uint256 amount) external {

@@ -74,7 +74,7 @@ interface IQueryMarket {
     /// @notice Fee-on-transfer and rebasing tokens are refused.
     error AmountNotReceived(uint256 expected, uint256 received);
     error PlanHashMismatch();
-    /// @notice A base mask bit is missing, or a group hides its count and shows its sums.
+    /// @notice A base mask bit is missing, a bit names no value, or a group hides its count and shows its sums.
     error InvalidMask(uint256 pass);
     /// @notice A published count is below the dataset's minimum cell.
     error CountBelowMinimum(uint256 pass, uint256 value);

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {AnswerContext, PassResult} from "../src/interfaces/IAnswerVerifier.sol";
+import {World} from "./World.sol";
+
+contract AnswerVerifierTest is World {
+    function setUp() external {
+        deploy();
+        join(0, 8);
+        takeSnapshot();
+    }
+
+    function test_accepts_a_direct_answer() external view {
+        bytes memory plan = plan4(cellsPass(), 1);
+        PassResult[] memory list = results(result(0, 0, 12, 7, 31));
+        uint256[] memory proofs = simulate(bytes32("q"), 1, plan, list);
+        verifier.verify(
+            contextOf(bytes32("q"), 1, 4), plan, list, registry.commitmentsAt(dataset, 1, columnsOf(plan), 4), proofs
+        );
+    }
+}
