@@ -15,6 +15,7 @@ use std::path::Path;
 
 use polars::prelude::{DataFrame, StringChunked};
 
+pub(crate) use delimited::error_kind;
 pub use error::ReadError;
 
 use delimited::Delimited;
@@ -63,8 +64,13 @@ pub struct SourceShape {
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceFormat {
-    Delimited { delimiter: u8, gzip: bool },
+    Delimited {
+        delimiter: u8,
+        gzip: bool,
+    },
     Parquet,
+    /// No file: the built-in synthetic cohort.
+    Synthetic,
 }
 
 /// Some consecutive records, all cells as text (null or "" where a field is empty; both mean that
