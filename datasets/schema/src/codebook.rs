@@ -34,8 +34,8 @@ pub enum CodeError {
     OutOfRange {
         column: String,
         value: String,
-        min: Decimal,
-        max: Decimal,
+        min: String,
+        max: String,
     },
     #[error(
         "column `{column}`: {value} is not {min} plus a multiple of {step}; choose a finer `step` or set `rounding = true`"
@@ -43,8 +43,8 @@ pub enum CodeError {
     OffGrid {
         column: String,
         value: String,
-        min: Decimal,
-        step: Decimal,
+        min: String,
+        step: String,
     },
     #[error("column `{column}`: no value has the codes {codes:?}")]
     BadCode { column: String, codes: Vec<u8> },
@@ -102,9 +102,9 @@ pub enum CodebookError {
     )]
     Grid {
         column: String,
-        min: Decimal,
-        step: Decimal,
-        max: Decimal,
+        min: String,
+        step: String,
+        max: String,
     },
     #[error(
         "column `{column}`: the missing marker `{marker}` stands twice or is also a value; write each text in one place"

@@ -254,9 +254,9 @@ impl Column {
         let name = name.into();
         let grid = Grid::new(min, step, max, rounding).ok_or_else(|| CodebookError::Grid {
             column: name.clone(),
-            min,
-            step,
-            max,
+            min: min.to_string(),
+            step: step.to_string(),
+            max: max.to_string(),
         })?;
         Self::new(name, ColumnKind::Exact(grid), missing)
     }
@@ -387,8 +387,8 @@ impl Column {
                 Err(GridMiss::Between) => Err(CodeError::OffGrid {
                     column: self.name.clone(),
                     value: text(),
-                    min: grid.min(),
-                    step: grid.step(),
+                    min: grid.min().to_string(),
+                    step: grid.step().to_string(),
                 }),
             },
         }
@@ -459,8 +459,8 @@ impl Column {
         CodeError::OutOfRange {
             column: self.name.clone(),
             value: shorten(text),
-            min,
-            max,
+            min: min.to_string(),
+            max: max.to_string(),
         }
     }
 }

@@ -65,7 +65,13 @@ pub enum NotInferred {
         max: Decimal,
     },
     #[error(transparent)]
-    Codebook(#[from] CodebookError),
+    Codebook(Box<CodebookError>),
+}
+
+impl From<CodebookError> for NotInferred {
+    fn from(error: CodebookError) -> Self {
+        Self::Codebook(Box::new(error))
+    }
 }
 
 /// The proposed column for what was seen.
@@ -91,7 +97,7 @@ pub fn infer(profile: &ColumnProfile) -> Result<Column, NotInferred> {
         missing.push(String::new());
     }
     if let Some(numbers) = profile.numbers {
-        let (grid, rounding) = grid(&numbers).ok_or_else(|| NotInferred::Range {
+        let (grid, rounding) = grid(&numbers, profile).ok_or_else(|| NotInferred::Range {
             column: column(),
             min: numbers.min,
             max: numbers.max,
@@ -121,7 +127,10 @@ pub fn infer(profile: &ColumnProfile) -> Result<Column, NotInferred> {
 }
 
 /// The finest grid of a power of ten that holds the numbers, and whether it rounds them.
-fn grid(numbers: &NumberProfile) -> Option<((Decimal, Decimal, Decimal), bool)> {
+fn grid(
+    numbers: &NumberProfile,
+    profile: &ColumnProfile,
+) -> Option<((Decimal, Decimal, Decimal), bool)> {
     let finest = -i32::from(numbers.decimals.min(MAX_SCALE));
     (finest..=37).find_map(|exponent| {
         let step = Decimal::power_of_ten(exponent)?;
@@ -131,8 +140,18 @@ fn grid(numbers: &NumberProfile) -> Option<((Decimal, Decimal, Decimal), bool)> 
         if to.checked_sub(from)? >= TWO_COLUMN_VALUES as i128 {
             return None;
         }
-        let exact = exponent == finest && from_exact && to_exact;
+        let ends_exact = from_exact && to_exact;
+        let rounding = !ends_exact || (exponent != finest && !all_multiples(profile, step));
         let grid = (step.checked_mul(from)?, step, step.checked_mul(to)?);
-        Some((grid, !exact))
+        Some((grid, rounding))
     })
+}
+
+/// True when every value was seen and is a multiple of `step`.
+fn all_multiples(profile: &ColumnProfile, step: Decimal) -> bool {
+    !profile.distinct_capped
+        && profile.distinct.iter().all(|(text, _)| {
+            text.parse::<Decimal>()
+                .is_ok_and(|number| number.div_floor(step).is_some_and(|(_, exact)| exact))
+        })
 }

@@ -307,7 +307,7 @@ impl Cause {
             }
             Self::Version { .. } => "\"version\": 1".into(),
             Self::TooLong { .. } => "ranges (BETWEEN) in place of long lists".into(),
-            Self::TooDeep => "fewer nested parentheses".into(),
+            Self::TooDeep => "fewer parentheses, and ranges (BETWEEN) in place of long lists".into(),
             Self::Unsupported(feature) => feature.parts().2.into(),
             Self::NoMeasure => "SELECT COUNT(*), or SUM, AVG, VAR_SAMP, STDDEV_SAMP of a column".into(),
             Self::MeasureColumn { op } => format!("{op}(column)"),
@@ -371,7 +371,7 @@ impl fmt::Display for Cause {
             Self::TooLong { bytes, most } => {
                 write!(f, "the query has {bytes} bytes, more than {most}")
             }
-            Self::TooDeep => write!(f, "the query is nested too deeply"),
+            Self::TooDeep => write!(f, "the query is nested too deeply, or has too many words"),
             Self::Unsupported(feature) => f.write_str(feature.parts().1),
             Self::NoMeasure => write!(f, "the query measures nothing"),
             Self::MeasureColumn { op } => write!(f, "{op} takes exactly one column"),

@@ -20,6 +20,10 @@ use crate::sql_condition;
 
 /// Words of the query text that a refusal repeats, in characters, at most.
 const SHOWN: usize = 60;
+/// Nested parentheses, at most: the parser gives up not much later, with a less clear message.
+const MAX_NESTING: usize = 20;
+/// Words and signs of a query, at most: chains of operators become deep trees, which are dropped recursively.
+const MAX_WORDS: usize = 4_000;
 /// A query without any optional clause, to compare other queries with.
 const BARE: &str = "SELECT a FROM t";
 
@@ -59,6 +63,14 @@ impl<'a> Reader<'a> {
         self.tokens = Tokenizer::new(&dialect, self.text)
             .tokenize_with_location()
             .map_err(|error| self.syntax(&error.to_string()))?;
+        let words = self
+            .tokens
+            .iter()
+            .filter(|t| !matches!(t.token, Token::Whitespace(_)))
+            .count();
+        if self.nesting() > MAX_NESTING || words > MAX_WORDS {
+            return Err(self.whole(Cause::TooDeep));
+        }
         let parsed = Parser::new(&dialect)
             .with_tokens_with_locations(self.tokens.clone())
             .parse_statements();
@@ -72,6 +84,23 @@ impl<'a> Reader<'a> {
             (Some(statement), true) => Ok(statement),
             _ => Err(self.whole(Cause::Unsupported(Feature::Statement))),
         }
+    }
+
+    /// The deepest nesting of parentheses, and of words such as NOT that nest what follows.
+    fn nesting(&self) -> usize {
+        let (mut open, mut prefixes, mut deepest) = (0usize, 0, 0);
+        for token in &self.tokens {
+            match &token.token {
+                Token::LParen => open += 1,
+                Token::RParen => open = open.saturating_sub(1),
+                Token::Word(word) if word.value.eq_ignore_ascii_case("not") => prefixes += 1,
+                Token::Minus | Token::Plus => prefixes += 1,
+                Token::Whitespace(_) => {}
+                _ => prefixes = 0,
+            }
+            deepest = deepest.max(open + prefixes);
+        }
+        deepest
     }
 
     /// A refusal for a parser message that ends in `at Line: L, Column: C`.
@@ -158,13 +187,18 @@ impl<'a> Reader<'a> {
         for item in &projection {
             let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
             else {
-                return Err(self.at(Cause::Unsupported(Feature::Star), item.span()));
+                return Err(match item {
+                    SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
+                        self.at(Cause::Unsupported(Feature::Star), item.span())
+                    }
+                    _ => self.whole(Cause::Unsupported(Feature::Selected)),
+                });
             };
             if self.check_selected_group(expr, &groups)? {
                 continue;
             }
             draft.measures.push(self.measure(expr)?);
-            measure_spans.push(expr.span());
+            measure_spans.push(sql_condition::extent(expr));
         }
         draft.groups = groups;
         draft
@@ -189,7 +223,6 @@ impl<'a> Reader<'a> {
         if !table.joins.is_empty() {
             return Err(self.at_keyword("JOIN", Feature::Join));
         }
-        let span = table.relation.span();
         match table.relation {
             TableFactor::Table {
                 name,
@@ -206,7 +239,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             TableFactor::Derived { .. } => Err(self.at_keyword("FROM", Feature::Subquery)),
-            _ => Err(self.at(Cause::Unsupported(Feature::From), span)),
+            _ => Err(self.at_keyword("FROM", Feature::From)),
         }
     }
 
@@ -234,10 +267,13 @@ impl<'a> Reader<'a> {
             match group {
                 Some(group) => groups.push(group),
                 None => {
-                    return Err(self.at(Cause::Unsupported(Feature::GroupExpression), expr.span()));
+                    return Err(self.at(
+                        Cause::Unsupported(Feature::GroupExpression),
+                        sql_condition::extent(expr),
+                    ));
                 }
             }
-            spans.push(expr.span());
+            spans.push(sql_condition::extent(expr));
         }
         Ok((groups, spans))
     }
@@ -264,7 +300,7 @@ impl<'a> Reader<'a> {
         if function_name(&function.name).as_deref() != Some("bucket") {
             return Ok(None);
         }
-        let wrong = || self.at(Cause::BucketArguments, expr.span());
+        let wrong = || self.at(Cause::BucketArguments, sql_condition::extent(expr));
         let arguments = self.arguments(function)?;
         let Some(([column], numbers)) = arguments.split_first_chunk() else {
             return Err(wrong());
@@ -278,7 +314,7 @@ impl<'a> Reader<'a> {
                     column: self.codebook.columns()[column].name().to_owned(),
                     text,
                 };
-                self.at(cause, argument.span())
+                self.at(cause, sql_condition::extent(argument))
             })?);
         }
         match edges[..] {
@@ -297,11 +333,11 @@ impl<'a> Reader<'a> {
             return Ok(true);
         }
         let column = self.codebook.columns()[group.0].name().to_owned();
-        Err(self.at(Cause::NotGrouped { column }, expr.span()))
+        Err(self.at(Cause::NotGrouped { column }, sql_condition::extent(expr)))
     }
 
     fn measure(&self, expr: &Expr) -> Result<(Measure, Option<usize>), Refusal> {
-        let at = |feature| self.at(Cause::Unsupported(feature), expr.span());
+        let at = |feature| self.at(Cause::Unsupported(feature), sql_condition::extent(expr));
         let function = match expr {
             Expr::Function(function) => function,
             Expr::Subquery(_) => return Err(at(Feature::Subquery)),
@@ -338,13 +374,13 @@ impl<'a> Reader<'a> {
                 Some(column) => Ok((measure, Some(column))),
                 None => Err(at(Feature::Selected)),
             },
-            _ => Err(self.at(Cause::MeasureColumn { op }, expr.span())),
+            _ => Err(self.at(Cause::MeasureColumn { op }, sql_condition::extent(expr))),
         }
     }
 
     /// The plain arguments of a function without any clause.
     fn arguments<'e>(&self, function: &'e Function) -> Result<Vec<&'e Expr>, Refusal> {
-        let at = |feature| self.at(Cause::Unsupported(feature), function.span());
+        let at = |feature| self.at(Cause::Unsupported(feature), function.name.span());
         let list = match &function.args {
             FunctionArguments::List(list) => list,
             FunctionArguments::Subquery(_) => return Err(at(Feature::Subquery)),
@@ -391,7 +427,7 @@ impl<'a> Reader<'a> {
                         name: expr.to_string(),
                         nearest: parts.last().and_then(|p| nearest(self.codebook, &p.value)),
                     },
-                    expr.span(),
+                    sql_condition::extent(expr),
                 )),
             },
             Expr::Nested(inner) => self.column(inner),
@@ -449,8 +485,10 @@ impl<'a> Reader<'a> {
             let text = &self.text[start..end];
             text.matches('(').count() > text.matches(')').count()
         };
-        while end > start
-            && open(end)
+        if self.text[end..].starts_with('(') {
+            end += 1;
+        }
+        while open(end)
             && let Some(next) = self.text[end..].find(')')
         {
             end += next + 1;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
+use sqlparser::tokenizer::Span;
 
 use crate::codeset::CodeSet;
 use crate::filter::{Comparison, Predicate, Truth};
@@ -23,11 +24,72 @@ pub(crate) fn read(
 fn across(reader: &Reader<'_>, columns: Vec<usize>, expr: &Expr) -> Refusal {
     let name = |c: usize| reader.codebook().columns()[c].name().to_owned();
     let columns = columns.into_iter().map(name).collect();
-    reader.at(Cause::OrAcrossColumns { columns }, expr.span())
+    reader.at(Cause::OrAcrossColumns { columns }, extent(expr))
+}
+
+/// The span of an expression, walking along chains instead of recursing into them; empty for kinds that are not asked.
+pub(crate) fn extent(expr: &Expr) -> Span {
+    match expr {
+        Expr::BinaryOp { right, .. } => first(expr).union(&last(right)),
+        Expr::InList { list, .. } => match list.last() {
+            Some(item) => first(expr).union(&last(item)),
+            None => first(expr),
+        },
+        Expr::Between { high, .. } => first(expr).union(&last(high)),
+        _ => first(expr).union(&last(expr)),
+    }
+}
+
+/// The span of the first operand.
+fn first(mut expr: &Expr) -> Span {
+    loop {
+        expr = match expr {
+            Expr::BinaryOp { left: inner, .. }
+            | Expr::Nested(inner)
+            | Expr::UnaryOp { expr: inner, .. }
+            | Expr::IsNull(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::InList { expr: inner, .. }
+            | Expr::InSubquery { expr: inner, .. }
+            | Expr::Between { expr: inner, .. }
+            | Expr::Like { expr: inner, .. }
+            | Expr::ILike { expr: inner, .. } => inner,
+            _ => return leaf(expr),
+        }
+    }
+}
+
+/// The span of the last operand.
+fn last(mut expr: &Expr) -> Span {
+    loop {
+        expr = match expr {
+            Expr::BinaryOp { right: inner, .. }
+            | Expr::Nested(inner)
+            | Expr::UnaryOp { expr: inner, .. }
+            | Expr::Between { high: inner, .. }
+            | Expr::Like { pattern: inner, .. }
+            | Expr::ILike { pattern: inner, .. } => inner,
+            Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::InSubquery { .. } => return first(expr),
+            Expr::InList { list, .. } => match list.last() {
+                Some(item) => item,
+                None => return first(expr),
+            },
+            _ => return leaf(expr),
+        }
+    }
+}
+
+/// The span of a name, a constant or the name of a function.
+fn leaf(expr: &Expr) -> Span {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => expr.span(),
+        Expr::Function(function) => function.name.span(),
+        _ => Span::empty(),
+    }
 }
 
 fn predicate(reader: &Reader<'_>, expr: &Expr) -> Result<Predicate, Refusal> {
-    let unsupported = |feature| reader.at(Cause::Unsupported(feature), expr.span());
+    let unsupported = |feature| reader.at(Cause::Unsupported(feature), extent(expr));
     match expr {
         Expr::Nested(inner) => predicate(reader, inner),
         Expr::UnaryOp {
@@ -120,7 +182,7 @@ fn chain(reader: &Reader<'_>, expr: &Expr, op: &BinaryOperator) -> Result<Predic
 fn null(reader: &Reader<'_>, expr: &Expr, inner: &Expr) -> Result<Predicate, Refusal> {
     let column = reader
         .column(inner)?
-        .ok_or_else(|| reader.at(Cause::Unsupported(Feature::Expression), expr.span()))?;
+        .ok_or_else(|| reader.at(Cause::Unsupported(Feature::Expression), extent(expr)))?;
     let truth = Truth::is_null(&reader.codebook().columns()[column]);
     Ok(Predicate::one(column, truth))
 }
@@ -139,18 +201,18 @@ fn comparison(
     };
     for side in [left, right] {
         if matches!(side, Expr::Subquery(_)) {
-            return Err(reader.at(Cause::Unsupported(Feature::Subquery), side.span()));
+            return Err(reader.at(Cause::Unsupported(Feature::Subquery), extent(side)));
         }
     }
     let column = reader
         .column(name)?
-        .ok_or_else(|| reader.at(Cause::Unsupported(Feature::Expression), whole.span()))?;
+        .ok_or_else(|| reader.at(Cause::Unsupported(Feature::Expression), extent(whole)))?;
     let text = constant(reader, value)?;
     let truth =
         Truth::compare(&reader.codebook().columns()[column], op, &text).map_err(|cause| {
             let span = match cause {
-                Cause::UnknownValue { .. } | Cause::NotANumber { .. } => value.span(),
-                _ => whole.span(),
+                Cause::UnknownValue { .. } | Cause::NotANumber { .. } => extent(value),
+                _ => extent(whole),
             };
             reader.at(cause, span)
         })?;
@@ -171,7 +233,7 @@ fn is_constant(expr: &Expr) -> bool {
 
 /// The text of a constant.
 pub(crate) fn constant(reader: &Reader<'_>, expr: &Expr) -> Result<String, Refusal> {
-    let unsupported = || reader.at(Cause::Unsupported(Feature::Expression), expr.span());
+    let unsupported = || reader.at(Cause::Unsupported(Feature::Expression), extent(expr));
     match expr {
         Expr::Value(ValueWithSpan { value, span }) => match value {
             Value::Number(text, _) => Ok(text.clone()),

@@ -1,0 +1,12 @@
+//! Tests of the public interface, one binary.
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod canonical;
+mod codebooks;
+mod cohort;
+mod golden;
+mod inference;
+mod plans;
+mod refusals;
+mod semantics;
