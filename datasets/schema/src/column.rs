@@ -190,6 +190,7 @@ pub struct Column {
     pub(crate) description: Option<String>,
     pub(crate) units: Option<String>,
     pub(crate) missing: Vec<String>,
+    missing_numbers: Vec<Decimal>,
     pub(crate) kind: ColumnKind,
 }
 
@@ -282,6 +283,7 @@ impl Column {
             name,
             description: None,
             units: None,
+            missing_numbers: missing.iter().filter_map(|m| m.parse().ok()).collect(),
             missing,
             kind,
         })
@@ -362,9 +364,17 @@ impl Column {
 
     /// The codes of the number `mantissa / 10^scale`, the fast path for integer and fixed-point sources.
     ///
+    /// A number that a missing marker spells, such as -999, is a missing value.
+    ///
     /// # Errors
     /// As [`Column::encode`]; a categorical column is looked up by the number's plain text.
     pub fn encode_scaled(&self, mantissa: i128, scale: u8) -> Result<PhysicalCodes, CodeError> {
+        if !self.missing_numbers.is_empty()
+            && Decimal::new(mantissa, u32::from(scale))
+                .is_some_and(|number| self.missing_numbers.contains(&number))
+        {
+            return self.encode_missing();
+        }
         let text = || {
             Decimal::new(mantissa, u32::from(scale))
                 .map_or_else(|| format!("{mantissa}e-{scale}"), |d| d.to_string())

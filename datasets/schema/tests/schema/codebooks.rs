@@ -152,6 +152,22 @@ fn source_values_and_missing_markers() {
 }
 
 #[test]
+fn numbers_that_mean_missing() {
+    let grid = (decimal("0"), decimal("1"), decimal("9"));
+    let markers = vec!["-999".to_owned(), "9".to_owned(), "NA".to_owned()];
+    let column = Column::exact("x", grid, false, markers).unwrap();
+    for text in ["-999", "-999.0", "9", "9.00", "NA"] {
+        assert_eq!(
+            column.encode(Some(text)),
+            Ok(PhysicalCodes::One(1)),
+            "{text}"
+        );
+    }
+    assert_eq!(column.encode_scaled(-9990, 1), Ok(PhysicalCodes::One(1)));
+    assert_eq!(column.encode_scaled(8, 0), Ok(PhysicalCodes::One(10)));
+}
+
+#[test]
 fn errors_name_the_column_and_the_way_out() {
     let column = |body: &str| {
         let text = format!("version = 1\nname = \"d\"\nperson_key = \"id\"\n[[columns]]\n{body}");

@@ -37,7 +37,8 @@ fn current() -> String {
 
 #[test]
 fn plans_and_hashes_are_frozen() {
-    assert_eq!(current(), FROZEN);
+    let current = current();
+    assert!(current == FROZEN, "now:\n{current}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod codebooks;
 mod cohort;
 mod golden;
 mod inference;
+mod nhefs;
 mod plans;
 mod refusals;
 mod semantics;

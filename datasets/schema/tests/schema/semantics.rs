@@ -246,7 +246,7 @@ fn check_row(row: &Value, measured: usize, measures: &[&str], members: &[&Person
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn tables_answer_as_sql_does(
