@@ -66,17 +66,6 @@ pub struct Done<T> {
     pub block: u64,
 }
 
-impl<T> Done<T> {
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Done<U> {
-        Done {
-            value: f(self.value),
-            gas_used: self.gas_used,
-            transaction: self.transaction,
-            block: self.block,
-        }
-    }
-}
-
 /// A dataset's fixed part, as its creator declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDataset {

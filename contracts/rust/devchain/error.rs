@@ -1,7 +1,7 @@
 //! Why the embedded chain did not do what it was asked.
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, hex},
+    primitives::{Address, Bytes, U256, hex},
     sol_types::{Panic, Revert, SolError},
 };
 use revm::context::result::{HaltReason, InvalidTransaction};
@@ -35,12 +35,6 @@ pub enum DevChainError {
         expected: u64,
         /// The signed one.
         found: u64,
-    },
-    /// Mined before.
-    #[error("already known: {hash}")]
-    AlreadyKnown {
-        /// Transaction hash.
-        hash: B256,
     },
     /// A nonce that was used.
     #[error("nonce too low: address {sender}, tx: {found} state: {expected}")]

@@ -19,9 +19,6 @@ mod spool;
 mod state;
 mod transport;
 
-#[cfg(test)]
-mod tests;
-
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::DevChainError;
 pub use journal::JournalError;

@@ -121,9 +121,12 @@ impl State {
         }
     }
 
+    /// Adds seconds to the clock, after catching up with the newest block if the clock lags behind it.
     pub(super) fn increase_time(&mut self, seconds: u64) -> u64 {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        self.offset = self.offset.saturating_add(seconds);
+        let ahead = i128::from(self.tip().header.timestamp) - i128::from(self.config.clock.now());
+        let ahead = i64::try_from(ahead).unwrap_or(0);
+        self.offset = self.offset.max(ahead).saturating_add(seconds);
         self.offset.max(0).unsigned_abs()
     }
 
@@ -223,10 +226,6 @@ impl State {
                 return Err(DevChainError::WrongChainId { expected, found });
             }
             Some(_) => {}
-        }
-        let hash = *envelope.tx_hash();
-        if self.by_transaction.contains_key(&hash) {
-            return Err(DevChainError::AlreadyKnown { hash });
         }
         let (limit, found) = (self.config.block_gas_limit, envelope.gas_limit());
         if found > limit {

@@ -1,0 +1,14 @@
+//! Tests of the embedded chain, the client and the contracts together; where anvil is at hand the same
+//! checks run against it.
+
+#![allow(clippy::unwrap_used)]
+
+mod conformance;
+mod devchain;
+mod flow;
+mod http;
+mod measure;
+mod member;
+mod node;
+mod simulator;
+mod vectors;
