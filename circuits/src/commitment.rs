@@ -63,7 +63,7 @@ impl CommitmentKey {
     pub fn verify_path(root: &Word, slot: usize, basis: &G1Affine, path: &[Word]) -> bool {
         let leaf = keccak(&g1_words(basis).concat());
         let top = path.iter().enumerate().fold(leaf, |hash, (height, sibling)| {
-            if slot >> height & 1 == 0 { node(&hash, sibling) } else { node(sibling, &hash) }
+            if (slot >> height) & 1 == 0 { node(&hash, sibling) } else { node(sibling, &hash) }
         });
         slot >> path.len() == 0 && top == *root
     }

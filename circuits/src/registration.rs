@@ -138,3 +138,117 @@ pub fn verify(
         Err(RegistrationError::Proof { slot: seat.slot })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::commitment::{CommitmentKey, commit};
+    use ark_std::rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    struct Member {
+        key: CommitmentKey,
+        seat: Seat,
+        commitments: Vec<G1Affine>,
+        proof: OpeningProof,
+    }
+
+    fn member() -> Member {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        let key = CommitmentKey::new((0..11).map(|_| G1Affine::rand(&mut rng)).collect(), G1Affine::rand(&mut rng));
+        let h = FixedBase::new(&key.blinding);
+        let seat = Seat { chain_id: 1, registry: [2; 20], dataset: 3, chunk: 4, slot: 5, member: [6; 20] };
+        let codes = [0u8, 1, 2, 255];
+        let blindings: Vec<Fr> = codes.iter().map(|_| Fr::rand(&mut rng)).collect();
+        let commitments: Vec<G1Affine> = codes
+            .iter()
+            .zip(&blindings)
+            .map(|(a, r)| commit(&key.slots[5], &h, *a, r).into_affine())
+            .collect();
+        for ((a, r), c) in codes.iter().zip(&blindings).zip(&commitments) {
+            assert_eq!(*c, (key.slots[5] * Fr::from(*a) + key.blinding * r).into_affine());
+        }
+        let proof = prove(&seat, &key.slots[5], &h, &codes, &blindings, &commitments, &mut rng);
+        Member { key, seat, commitments, proof }
+    }
+
+    fn check(m: &Member, seat: &Seat, commitments: &[G1Affine], proof: &OpeningProof) -> bool {
+        verify(seat, &m.key.slots[5], &m.key.blinding, commitments, proof).is_ok()
+    }
+
+    #[test]
+    fn accepts_an_honest_member_and_no_other_seat() {
+        let m = member();
+        assert!(check(&m, &m.seat, &m.commitments, &m.proof));
+        let seats = [
+            Seat { chain_id: 9, ..m.seat },
+            Seat { registry: [9; 20], ..m.seat },
+            Seat { dataset: 9, ..m.seat },
+            Seat { chunk: 9, ..m.seat },
+            Seat { slot: 9, ..m.seat },
+            Seat { member: [9; 20], ..m.seat },
+        ];
+        for seat in seats {
+            assert!(!check(&m, &seat, &m.commitments, &m.proof), "{seat:?}");
+        }
+        assert!(verify(&m.seat, &m.key.slots[6], &m.key.blinding, &m.commitments, &m.proof).is_err());
+    }
+
+    #[test]
+    fn rejects_a_component_on_another_members_slot() {
+        // The cheater knows all openings and adds one unit to slot 7 in column 2.
+        let m = member();
+        let mut rng = ChaCha20Rng::seed_from_u64(6);
+        let h = FixedBase::new(&m.key.blinding);
+        let codes = [3u8, 3, 3, 3];
+        let blindings: Vec<Fr> = codes.iter().map(|_| Fr::rand(&mut rng)).collect();
+        let mut commitments: Vec<G1Affine> =
+            codes.iter().zip(&blindings).map(|(a, r)| commit(&m.key.slots[5], &h, *a, r).into_affine()).collect();
+        commitments[2] = (commitments[2] + m.key.slots[7]).into_affine();
+        let proof = prove(&m.seat, &m.key.slots[5], &h, &codes, &blindings, &commitments, &mut rng);
+        assert!(!check(&m, &m.seat, &commitments, &proof));
+    }
+
+    #[test]
+    fn rejects_tampering_infinity_and_nothing() {
+        let m = member();
+        let mut swapped = m.commitments.clone();
+        swapped.swap(0, 1);
+        assert!(!check(&m, &m.seat, &swapped, &m.proof));
+        for k in 0..3 {
+            let mut p = m.proof;
+            match k {
+                0 => p.s1 += Fr::from(1u64),
+                1 => p.s2 += Fr::from(1u64),
+                _ => p.r = m.key.blinding,
+            }
+            assert!(!check(&m, &m.seat, &m.commitments, &p));
+        }
+        let mut none = m.commitments.clone();
+        none[1] = G1Affine::zero();
+        assert_eq!(
+            verify(&m.seat, &m.key.slots[5], &m.key.blinding, &none, &m.proof),
+            Err(RegistrationError::Infinity { column: 1 })
+        );
+        assert_eq!(
+            verify(&m.seat, &m.key.slots[5], &m.key.blinding, &[], &m.proof),
+            Err(RegistrationError::Empty)
+        );
+    }
+
+    #[test]
+    fn merkle_paths_bind_basis_and_slot() {
+        let m = member();
+        let root = m.key.root();
+        for slot in 0..11 {
+            let path = m.key.path(slot);
+            assert_eq!(path.len(), 4);
+            assert!(CommitmentKey::verify_path(&root, slot, &m.key.slots[slot], &path));
+            assert!(!CommitmentKey::verify_path(&root, slot, &m.key.slots[(slot + 1) % 11], &path));
+            assert!(!CommitmentKey::verify_path(&root, slot ^ 1, &m.key.slots[slot], &path));
+            assert!(!CommitmentKey::verify_path(&root, slot + 16, &m.key.slots[slot], &path));
+            assert!(!CommitmentKey::verify_path(&root, slot, &m.key.slots[slot], &path[1..]));
+        }
+    }
+}
