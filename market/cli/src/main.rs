@@ -1,1 +1,54 @@
-fn main() {}
+//! `salus`: every role as a subcommand. stdout is data, stderr is progress.
+
+mod args;
+mod audit;
+mod bundle;
+mod dataset;
+mod demo;
+mod doctor;
+mod error;
+mod home;
+mod progress;
+mod query;
+mod verify;
+
+use args::{Cli, Command, DatasetCommand, QueryCommand, VerifyCommand};
+use clap::{CommandFactory, Parser};
+use error::CliError;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let json = cli.json;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            e.report(json);
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    let json = cli.json;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, json),
+        Command::Dataset(DatasetCommand::Validate(args)) => dataset::validate(&args, json),
+        Command::Query(QueryCommand::Lint(args)) => query::lint(&args, json),
+        Command::Query(QueryCommand::Plan(args)) => query::plan(&args, json),
+        Command::Query(QueryCommand::DryRun(args)) => query::dry_run(&args, json),
+        Command::Verify(VerifyCommand::Bundle(args)) => verify::bundle(&args, json),
+        Command::Audit(args) => audit::command(&args, json),
+        Command::Doctor => doctor::run(json),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "salus", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

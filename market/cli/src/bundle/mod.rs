@@ -1,0 +1,1 @@
+//! The audit bundle: everything public that an auditor needs, in one directory.

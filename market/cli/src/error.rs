@@ -1,0 +1,85 @@
+//! What a user is told when something did not happen: code, what happened, what was charged, what
+//! to do next; and the exit code of its family.
+
+use serde_json::json;
+
+/// Why a command ended early, in the families of the exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Our side, the node, the disk.
+    Failed,
+    /// Wrong words on the command line.
+    Usage,
+    /// A file or name does not exist.
+    NotFound,
+    /// A role or permission is missing.
+    NotAllowed,
+    /// Proof, signature or data is wrong.
+    Invalid,
+    /// Policy or budget says no.
+    Refused,
+    /// Interrupted or busy: run it again.
+    TryAgain,
+    /// Something needed for a check is missing; nothing is known to be wrong.
+    CouldNotCheck,
+}
+
+/// A problem as a person and a script see it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CliError {
+    /// Family.
+    pub kind: Kind,
+    /// Stable code, e.g. `data_ragged_row`.
+    pub code: String,
+    /// What happened, one sentence.
+    pub message: String,
+    /// What was charged; empty when nothing could have been.
+    pub charged: String,
+    /// The next step.
+    pub next: String,
+}
+
+impl CliError {
+    /// A problem in which nothing was charged.
+    pub fn new(kind: Kind, code: &str, message: impl std::fmt::Display, next: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: code.to_owned(),
+            message: message.to_string(),
+            charged: "nothing".to_owned(),
+            next: next.into(),
+        }
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::NotFound => 3,
+            Kind::NotAllowed => 4,
+            Kind::Invalid => 5,
+            Kind::Refused => 6,
+            Kind::TryAgain => 7,
+            Kind::CouldNotCheck => 8,
+        }
+    }
+
+    /// Tells the user, as one JSON document on stdout or as text on stderr.
+    pub fn report(&self, as_json: bool) {
+        if as_json {
+            let problem = json!({"error": {
+                "code": self.code,
+                "exit": self.exit_code(),
+                "message": self.message,
+                "charged": self.charged,
+                "next": self.next,
+            }});
+            println!("{problem}");
+        }
+        eprintln!("error[{}]: {}", self.code, self.message);
+        eprintln!("  charged: {}", self.charged);
+        eprintln!("  next: {}", self.next);
+    }
+}
