@@ -1,0 +1,1 @@
+//! What a signed transaction to the contracts says, read from its bytes alone.
