@@ -8,11 +8,13 @@ use std::collections::hash_map::Entry;
 
 use rand::RngCore;
 use rand::rngs::OsRng;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 /// What to do with a person who has several rows that do not agree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnDuplicate {
     /// Refuse the file and name the lines.
     #[default]

@@ -7,6 +7,7 @@ use std::path::Path;
 use salus_schema::codebook::{Codebook, CodebookError};
 use salus_schema::decimal::Decimal;
 use salus_schema::infer::{ColumnProfile, NumberProfile, infer};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::read::{Batch, ReadError, ReadOptions, TableReader};
@@ -49,7 +50,7 @@ impl Default for ProfileOptions {
 }
 
 /// A source column that got no place in the codebook, and why. The reason names no value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedColumn {
     pub name: String,
     pub reason: String,

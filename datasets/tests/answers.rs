@@ -337,7 +337,7 @@ fn brfss_floats_are_whole_numbers_and_its_answers_those_of_a_naive_count() {
     let clear = answers(
         &path,
         &codebook,
-        &[query.clone()],
+        std::slice::from_ref(&query),
         10,
         &CodingOptions::default(),
     )
@@ -433,29 +433,27 @@ fn the_oracle_treats_people_as_the_coder_does() {
     ));
 }
 
+/// Label, whole number, hundredths of `wide` and of `half`, number in `range`.
+type RandomRow = (usize, Option<i64>, Option<i64>, Option<i64>, i64);
+
 /// A random table: its cells as texts, the values they must decode to, and its CSV form.
 #[derive(Clone, Debug)]
 struct RandomTable {
-    rows: Vec<(usize, Option<i64>, Option<i64>, Option<i64>, i64)>,
+    rows: Vec<RandomRow>,
     separator: char,
     crlf: bool,
     batch_bytes: usize,
 }
 
-const LABELS: [&str; 5] = ["red", "a,b", "say \"x\"", "\u{fc}ber", "two\nlines"];
-/// What the codebook calls them: a value may hold what a label may not.
-const SHOWN: [&str; 5] = ["red", "a,b", "say \"x\"", "\u{fc}ber", "red"];
+const LABELS: [&str; 4] = ["red", "a,b", "say \"x\"", "\u{fc}ber"];
 
 impl RandomTable {
     fn codebook() -> Codebook {
         let decimal = |m: i128, scale| Decimal::new(m, scale).unwrap();
-        let labels = SHOWN[..4]
-            .iter()
-            .map(|&label| Category::plain(label))
-            .collect();
+        let labels = LABELS.iter().map(|&label| Category::plain(label)).collect();
         let missing = || vec![String::new(), "NA".to_owned()];
         let whole = (Decimal::from(-20), Decimal::from(1), Decimal::from(100));
-        let wide = (decimal(-300_00, 2), decimal(1, 2), decimal(300_00, 2));
+        let wide = (decimal(-30_000, 2), decimal(1, 2), decimal(30_000, 2));
         let half = (Decimal::from(0), decimal(5, 1), Decimal::from(50));
         let edges = [0, 10, 25, 50].map(Decimal::from).to_vec();
         Codebook::new(
@@ -482,7 +480,7 @@ impl RandomTable {
         let s = self.separator;
         let mut text = format!("half{s}key{s}label{s}unused{s}wide{s}whole{s}range{end}");
         for (i, &(label, whole, wide, half, range)) in self.rows.iter().enumerate() {
-            let label = LABELS[label % 4].replace('"', "\"\"");
+            let label = LABELS[label].replace('"', "\"\"");
             let text_of =
                 |value: Option<String>| value.unwrap_or_else(|| ["", "NA", "\"\""][i % 3].into());
             let hundredths = |v: i64| {
@@ -513,8 +511,8 @@ fn random_table() -> impl Strategy<Value = RandomTable> {
     let row = (
         0..4usize,
         maybe(-20..=100),
-        maybe(-300_00..=300_00),
-        maybe(0..=50_00),
+        maybe(-30_000..=30_000),
+        maybe(0..=5_000),
         0..50i64,
     );
     let rows = proptest::collection::vec(row, 1..60);
@@ -588,7 +586,7 @@ proptest! {
             let codes = data.record(person).unwrap();
             let bucket = edges.windows(2).find(|e| e[0] <= range && range < e[1]).unwrap();
             let expected = [
-                Value::Label(SHOWN[label].to_owned()),
+                Value::Label(LABELS[label].to_owned()),
                 number(whole.map(Decimal::from)),
                 number(wide.map(hundredths)),
                 number(half.map(RandomTable::rounded)),

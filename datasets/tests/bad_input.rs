@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use salus_datasets::read::{Batch, ReadError, ReadOptions, SourceFormat, TableReader};
 
 struct Folder(tempfile::TempDir);
@@ -21,7 +22,10 @@ impl Folder {
     }
 }
 
-fn cells(batch: &Batch) -> Vec<Vec<Option<String>>> {
+/// One row's texts; None where a cell is empty.
+type Row = Vec<Option<String>>;
+
+fn cells(batch: &Batch) -> Vec<Row> {
     let columns: Vec<_> = batch
         .frame()
         .columns()
@@ -38,10 +42,7 @@ fn cells(batch: &Batch) -> Vec<Vec<Option<String>>> {
         .collect()
 }
 
-fn read_with(
-    path: &Path,
-    options: &ReadOptions,
-) -> Result<(Vec<String>, Vec<Vec<Option<String>>>), ReadError> {
+fn read_with(path: &Path, options: &ReadOptions) -> Result<(Vec<String>, Vec<Row>), ReadError> {
     let mut reader = TableReader::open(path, options)?;
     let mut rows = Vec::new();
     while let Some(batch) = reader.next_batch()? {
@@ -64,7 +65,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn some(texts: &[&str]) -> Vec<Option<String>> {
+fn some(texts: &[&str]) -> Row {
     texts
         .iter()
         .map(|t| (!t.is_empty()).then(|| t.to_string()))
@@ -430,4 +431,120 @@ fn a_given_delimiter_is_obeyed_and_an_impossible_one_refused() {
         read_with(&path, &with(b'"')),
         Err(ReadError::BadDelimiter { found: '"' })
     ));
+}
+
+#[test]
+fn parquet_columns_arrive_as_exact_texts_and_others_are_named() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/types.parquet");
+    let mut reader = TableReader::open(&path, &ReadOptions::default()).unwrap();
+    let unreadable: Vec<String> = reader
+        .unreadable()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(unreadable, ["date", "ts", "dec", "list", "bin"]);
+    let error = reader.select(&["date".into()]).unwrap_err();
+    assert!(matches!(error, ReadError::UnreadableColumn { ref name, .. } if name == "date"));
+    let wanted = ["i8", "u16", "i64", "f64", "f32", "bool", "text", "cat"].map(str::to_owned);
+    reader.select(&wanted).unwrap();
+    let rows = cells(&reader.next_batch().unwrap().unwrap());
+    assert_eq!(
+        rows[0],
+        some(&["1", "1", "1", "1.0", "0.1", "true", "a", "x"])
+    );
+    assert_eq!(
+        rows[1],
+        some(&["-2", "2", "2", "0.1", "1.0", "false", "", "y"])
+    );
+    assert_eq!(rows[2], some(&["", "3", "3", "", "2.5", "", "c", ""]));
+    assert_eq!(
+        rows[4],
+        some(&[
+            "5",
+            "65535",
+            "",
+            "3.7982000000000004",
+            "3.3",
+            "true",
+            "\u{fc}",
+            "y"
+        ])
+    );
+    assert!(reader.next_batch().unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_parquet_file_is_refused_wherever_it_is_cut() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/types.parquet");
+    let whole = fs::read(path).unwrap();
+    let folder = Folder::new();
+    for cut in [5, 100, whole.len() / 2, whole.len() - 1] {
+        let path = folder.file("cut.parquet", &whole[..cut]);
+        let error = read_with(&path, &ReadOptions::default()).unwrap_err();
+        assert!(
+            matches!(error, ReadError::DamagedParquet { .. }),
+            "{cut}: {error}"
+        );
+    }
+}
+
+/// A table of random texts as strict CSV.
+fn to_csv(rows: &[Vec<String>], separator: char, end: &str) -> String {
+    let field = |text: &String| {
+        let plain = !text.contains(['"', '\n', '\r', separator]);
+        if plain {
+            text.clone()
+        } else {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+    };
+    let line = |row: &Vec<String>| {
+        row.iter()
+            .map(field)
+            .collect::<Vec<_>>()
+            .join(&separator.to_string())
+    };
+    rows.iter().map(|row| line(row) + end).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_texts_come_back_as_they_were_written(
+        rows in (2..5usize).prop_flat_map(|width| {
+            let cell = "[ -~\\n\\r\"\u{e4}\u{20ac}\u{1f9ec}x^]{0,12}";
+            proptest::collection::vec(proptest::collection::vec(cell, width), 1..20)
+        }),
+        separator in proptest::sample::select(vec![',', ';', '\t', '|']),
+        crlf in any::<bool>(),
+        batch_bytes in 1..200usize,
+    ) {
+        let end = if crlf { "\r\n" } else { "\n" };
+        let header: Vec<String> = (0..rows[0].len()).map(|i| format!("c{i}")).collect();
+        let text = to_csv(&[header], separator, end) + &to_csv(&rows, separator, end);
+        let folder = Folder::new();
+        let options =
+            ReadOptions { delimiter: Some(separator as u8), batch_bytes, ..ReadOptions::default() };
+        let (_, found) = read_with(&folder.file("t.csv", text), &options).unwrap();
+        let expected: Vec<Row> =
+            rows.iter().map(|row| some(&row.iter().map(String::as_str).collect::<Vec<_>>())).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn any_bytes_end_in_a_table_or_an_error(
+        head in proptest::sample::select(vec![&b""[..], b"a,b\n", b"PAR1", b"\x1f\x8b\x08", b"\xef\xbb\xbf\"a\""]),
+        tail in proptest::collection::vec(
+            prop_oneof![any::<u8>(), proptest::sample::select(b",\"\n\r;\t1 ".to_vec())], 0..200
+        ),
+        batch_bytes in 1..100usize,
+    ) {
+        let folder = Folder::new();
+        let path = folder.file("t", [head, &tail[..]].concat());
+        let options = ReadOptions { batch_bytes, ..ReadOptions::default() };
+        if let Err(error) = read_with(&path, &options) {
+            prop_assert!(error.code().starts_with("read."));
+        }
+    }
 }

@@ -40,6 +40,9 @@ pub struct CodingOptions {
     pub person_key: Option<String>,
     pub on_duplicate: OnDuplicate,
     pub on_refused: OnRefused,
+    /// Keep only so many people, those who come first in the table; the rest of it is still read
+    /// and checked.
+    pub max_people: Option<usize>,
     /// Put the text of refused cells into the report. Off: they are health facts.
     pub show_values: bool,
 }
@@ -296,13 +299,15 @@ impl<'a> Coder<'a> {
         }
     }
 
-    fn finish(self, mut report: CodingReport) -> Result<CodedDataset, CodingError> {
+    fn finish(mut self, mut report: CodingReport) -> Result<CodedDataset, CodingError> {
         if self.no_key > 0 {
             return Err(CodingError::NoPersonKey {
                 count: self.no_key,
                 first_line: self.no_key_line,
             });
         }
+        let kept = self.options.max_people.unwrap_or(usize::MAX);
+        self.codes.iter_mut().for_each(|codes| codes.truncate(kept));
         let people = self.codes.first().map_or(0, Vec::len);
         report.people = people as u64;
         report.collapsed_rows = self.collapsed;

@@ -1,6 +1,7 @@
 //! What coding did to the source: counts and lines, no values unless asked for.
 
 use salus_schema::codebook::CodeError;
+use serde::Serialize;
 
 use crate::people::OnDuplicate;
 use crate::read::SourceShape;
@@ -9,7 +10,8 @@ use crate::read::SourceShape;
 const NAMED: usize = 10;
 
 /// Why a value has no code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
     /// The cell is empty or holds a missing marker, and the column may not be missing.
     Missing,
@@ -49,16 +51,17 @@ impl RefusalReason {
 }
 
 /// One cell that has no code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     pub line: u64,
     pub reason: RefusalReason,
     /// The cell's text, only if [`super::CodingOptions::show_values`] asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
 
 /// What coding did in one logical column.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ColumnReport {
     pub name: String,
     /// People whose value is missing.
@@ -85,7 +88,7 @@ impl ColumnReport {
 }
 
 /// What coding did to a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CodingReport {
     pub shape: SourceShape,
     /// Data rows read.

@@ -14,7 +14,7 @@ use super::values::{CellValue, steps};
 /// One group column: its groups in codebook order, and how a value finds its group.
 pub(crate) struct Axis<'a> {
     pub column: &'a Column,
-    /// Bucket edges in grid steps, doubled, when the query cuts the column into buckets.
+    /// Bucket edges, when the query cuts the column into buckets.
     pub edges: Option<Vec<Decimal>>,
     /// Label and key of each group.
     pub groups: Vec<(String, CellValue)>,

@@ -14,6 +14,7 @@ mod source;
 use std::path::Path;
 
 use polars::prelude::{DataFrame, StringChunked};
+use serde::Serialize;
 
 pub(crate) use delimited::error_kind;
 pub use error::ReadError;
@@ -47,14 +48,14 @@ impl Default for ReadOptions {
             delimiter: None,
             skip_after_header: None,
             batch_bytes: 4 << 20,
-            batch_rows: 1 << 16,
+            batch_rows: 1 << 17,
             max_field_bytes: 1_000_000,
         }
     }
 }
 
 /// What was found to be true of a file's form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SourceShape {
     pub format: SourceFormat,
     /// Rows between header and data that were passed over.
@@ -62,7 +63,8 @@ pub struct SourceShape {
 }
 
 /// The form of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SourceFormat {
     Delimited {
         delimiter: u8,
