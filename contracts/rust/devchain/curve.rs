@@ -388,5 +388,18 @@ mod tests {
         let ours = time(&|p, s| multiply(p, s));
         let add = time(&|p, _| DefaultCrypto.bn254_g1_add(p, &inputs[0].0));
         println!("ecMul default {default:.1} us, ours {ours:.1} us; ecAdd {add:.1} us");
+
+        use alloy::signers::{SignerSync, local::PrivateKeySigner};
+        let message = B256::repeat_byte(5);
+        let signature = PrivateKeySigner::random().sign_hash_sync(&message).unwrap();
+        let bytes: [u8; 64] = signature.as_bytes()[..64].try_into().unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..500 {
+            let recovered =
+                DefaultCrypto.secp256k1_ecrecover(&bytes, signature.v().into(), &message.0);
+            std::hint::black_box(recovered).unwrap();
+        }
+        let recover = start.elapsed().as_secs_f64() * 1e6 / 500.0;
+        println!("ecrecover {recover:.1} us");
     }
 }

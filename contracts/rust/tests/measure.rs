@@ -1,11 +1,12 @@
 //! Measurements, run by hand: `cargo test -p salus-contracts --test contracts -- --ignored --nocapture measure`.
 
 use crate::{
+    conformance::sign,
     flow::World,
     member::{TestMember, register},
     node::{ADDRESSES, Node, anvil, embedded},
 };
-use alloy::rpc::types::TransactionRequest;
+use alloy::{consensus::TxEip1559, eips::eip2718::Encodable2718, rpc::types::TransactionRequest};
 use std::time::Instant;
 
 const MEMBERS: usize = 1_000;
@@ -68,4 +69,58 @@ async fn measure_opt_ins() {
     if let Some(node) = anvil().await {
         throughput(node).await;
     }
+}
+
+/// Resident memory, in MiB, of this process.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib >> 10)
+}
+
+/// Many transactions of 100 KB of calldata each.
+#[test]
+#[ignore = "measurement"]
+fn measure_memory() {
+    const TRANSACTIONS: u64 = 3_000;
+    let chain = embedded();
+    let before = resident();
+    let start = Instant::now();
+    for nonce in 0..TRANSACTIONS {
+        let mut input = vec![1; 100_000];
+        input[..8].copy_from_slice(&nonce.to_be_bytes());
+        let tx = TxEip1559 {
+            chain_id: chain.chain_id(),
+            nonce,
+            gas_limit: 10_000_000,
+            max_fee_per_gas: 1_000_000_000,
+            to: ADDRESSES[1].into(),
+            input: input.into(),
+            ..TxEip1559::default()
+        };
+        chain.submit(&sign(tx, 0).encoded_2718()).unwrap();
+    }
+    println!(
+        "{TRANSACTIONS} transactions of 100 KB: {:.2} ms each, resident {before:?} -> {:?} MiB",
+        start.elapsed().as_secs_f64() * 1e3 / TRANSACTIONS as f64,
+        resident()
+    );
+}
+
+/// Serves for a while, for trying a browser or a script by hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "by hand"]
+async fn serve_for_a_minute() {
+    let config = salus_contracts::devchain::ServerConfig {
+        address: "127.0.0.1:18545".parse().unwrap(),
+        ..Default::default()
+    };
+    let server = embedded().serve(config).await.unwrap();
+    println!("{}", server.url());
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    server.shutdown().await;
 }
