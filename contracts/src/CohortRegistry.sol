@@ -14,6 +14,7 @@ import {
     Membership
 } from "./interfaces/ICohortRegistry.sol";
 import {ColumnSums} from "./ColumnSums.sol";
+import {Plan} from "./proof/Plan.sol";
 import {Basis, Registration} from "./proof/Registration.sol";
 
 /// @title Consent and membership: who is in which snapshot of which dataset
@@ -499,26 +500,29 @@ contract CohortRegistry is ICohortRegistry, EIP712, ColumnSums {
     }
 
     /// @inheritdoc ICohortRegistry
-    function answerTerms(uint256 datasetId, uint256 snapshotId, uint256 columns)
+    function answerInputs(uint256 datasetId, uint256 snapshotId, bytes calldata plan)
         external
         view
-        returns (AnswerTerms memory terms)
+        returns (AnswerTerms memory terms, uint256[] memory words)
     {
+        // A snapshot without chunks holds nothing to ask for, so its absence needs no look-up of its own.
+        uint256 chunks = _snapshots[datasetId][snapshotId].chunks;
+        if (chunks == 0) revert UnknownSnapshot(snapshotId);
         Policy storage policy = _policies[datasetId];
         terms.custodian = policy.custodian;
         terms.minCohort = policy.minCohort;
         terms.minCell = policy.minCell;
         terms.rewardBps = policy.rewardBps;
-        terms.chunks = _snapshots[datasetId][snapshotId].chunks;
-        if (columns == 4) {
-            terms.circuitIds = new bytes32[](1);
+        terms.chunks = uint32(chunks);
+        (uint256 perPass, uint256 passes) = Plan.head(plan);
+        if (perPass == 4) {
             terms.circuitIds[0] = policy.circuitK4;
-        } else if (columns == 8) {
-            terms.circuitIds = new bytes32[](2);
+        } else if (perPass == 8) {
             terms.circuitIds[0] = policy.circuitK8Low;
             terms.circuitIds[1] = policy.circuitK8High;
         }
-        if (terms.circuitIds.length == 0 || terms.circuitIds[0] == 0) revert UnsupportedCircuit(columns);
+        if (terms.circuitIds[0] == 0) revert UnsupportedCircuit(perPass);
+        words = _commitmentsOf(datasetId, chunks, snapshotId, plan, passes, perPass, policy.columns);
     }
 
     // ---------------------------------------------------------------- internal reads

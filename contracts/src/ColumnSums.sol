@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {ICohortRegistry} from "./interfaces/ICohortRegistry.sol";
 import {Bn254} from "./proof/Bn254.sol";
+import {Plan, PlanPass} from "./proof/Plan.sol";
+import {Words} from "./proof/Words.sol";
 
 /// @title Column commitments per chunk, with a version for each snapshot that needs one
 /// @notice The first write to a chunk after a snapshot starts a new version; older versions are never written again.
@@ -164,6 +166,49 @@ abstract contract ColumnSums {
                     Point storage point = version[columns[position]];
                     words[next++] = point.x;
                     words[next++] = point.y;
+                }
+            }
+        }
+    }
+
+    /// @dev As `_commitments`, for the columns that a plan's passes name.
+    function _commitmentsOf(
+        uint256 datasetId,
+        uint256 chunks,
+        uint256 period,
+        bytes calldata plan,
+        uint256 passes,
+        uint256 perPass,
+        uint256 limit
+    ) internal view returns (uint256[] memory words) {
+        unchecked {
+            // No overflow: passes and perPass are bytes, chunks is below 2^32.
+            words = new uint256[](2 * passes * chunks * perPass);
+            uint256 next;
+            assembly ("memory-safe") {
+                next := add(words, 0x20)
+            }
+            uint256 offset = Plan.HEAD_BYTES;
+            for (; passes > 0; passes--) {
+                PlanPass memory pass = Plan.passAt(plan, offset, perPass);
+                offset = pass.end;
+                for (uint256 position = 0; position < perPass; position++) {
+                    uint256 column = Plan.column(plan, pass, position);
+                    if (column >= limit) revert ICohortRegistry.UnknownColumn(column);
+                }
+                uint256 columnsInput = Words.start(plan) + pass.columns;
+                for (uint256 chunk = 0; chunk < chunks; chunk++) {
+                    Point[MAX_COLUMNS] storage version = _version(datasetId, uint32(chunk), period);
+                    assembly ("memory-safe") {
+                        let end := add(columnsInput, shl(1, perPass))
+                        for { let input := columnsInput } lt(input, end) { input := add(input, 2) } {
+                            // A point takes two slots.
+                            let slot := add(version.slot, shl(1, shr(240, calldataload(input))))
+                            mstore(next, sload(slot))
+                            mstore(add(next, 0x20), sload(add(slot, 1)))
+                            next := add(next, 0x40)
+                        }
+                    }
                 }
             }
         }

@@ -4,12 +4,14 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {AnswerContext, IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
+import {IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
 import {AnswerTerms, ICohortRegistry} from "./interfaces/ICohortRegistry.sol";
 import {IQueryMarket, Query, QueryRequest, QueryStatus} from "./interfaces/IQueryMarket.sol";
 import {IRewardPool} from "./interfaces/IRewardPool.sol";
-import {Plan, PlanPass} from "./proof/Plan.sol";
+import {Answer, AnswerProof} from "./proof/AnswerProof.sol";
+import {Transcript} from "./proof/Transcript.sol";
 import {ReleaseRule} from "./ReleaseRule.sol";
 
 /// @title Escrow between researchers and datasets: no proof, no pay
@@ -22,12 +24,16 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     IAnswerVerifier public immutable verifier;
     IRewardPool public immutable rewardPool;
 
+    /// What the answers of a snapshot earned and nobody has settled yet. One slot.
+    struct Earnings {
+        uint128 rewards;
+        uint128 fees;
+    }
+
     mapping(bytes32 queryId => Query) private _queries;
+    mapping(bytes32 key => Earnings) private _earnings;
     /// @inheritdoc IQueryMarket
     mapping(address token => mapping(address account => uint256)) public credit;
-    /// @inheritdoc IQueryMarket
-    mapping(uint256 datasetId => mapping(uint256 snapshotId => mapping(address token => uint256))) public
-        unsettledRewards;
     /// @inheritdoc IQueryMarket
     mapping(address token => uint256) public obligations;
 
@@ -101,25 +107,47 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
         _requireOpen(q.status);
         if (block.timestamp > q.deadline) revert QueryPastDeadline();
         if (keccak256(plan) != q.planHash) revert PlanHashMismatch();
-        (uint256 columns, uint256 passes) = Plan.head(plan);
-        AnswerTerms memory terms = registry.answerTerms(q.datasetId, q.snapshotId, columns);
+        (AnswerTerms memory terms, uint256 commitmentsPtr, uint256 commitmentWords) =
+            _answerInputs(q.datasetId, q.snapshotId, plan);
         if (msg.sender != terms.custodian) revert NotCustodian();
+        ReleaseRule.check(plan, results, terms.minCohort, terms.minCell);
 
-        uint256[] memory queried = ReleaseRule.check(plan, columns, passes, results, terms.minCohort, terms.minCell);
-        verifier.verify(
-            AnswerContext(address(this), q.datasetId, q.snapshotId, queryId, terms.chunks, terms.circuitIds),
-            plan,
-            results,
-            registry.commitmentsAt(q.datasetId, q.snapshotId, queried, columns),
-            proofs
-        );
+        Answer memory answer;
+        answer.header = Transcript.header(address(this), q.datasetId, q.snapshotId, queryId);
+        answer.circuitStore = address(verifier);
+        answer.circuitIds = terms.circuitIds;
+        answer.parts = terms.circuitIds[1] == 0 ? 1 : 2;
+        answer.chunks = terms.chunks;
+        answer.commitmentsPtr = commitmentsPtr;
+        answer.commitmentWords = commitmentWords;
+        AnswerProof.check(answer, plan, results, proofs);
 
         stored.status = QueryStatus.Answered;
         uint256 rewards = uint256(q.amount) * terms.rewardBps / MAX_BPS;
         uint256 fee = q.amount - rewards;
-        if (rewards != 0) unsettledRewards[q.datasetId][q.snapshotId][q.token] += rewards;
-        if (fee != 0) credit[q.token][msg.sender] += fee;
+        Earnings storage earnings = _earnings[_earningsKey(q.datasetId, q.snapshotId, q.token)];
+        (earnings.rewards, earnings.fees) = (earnings.rewards + uint128(rewards), earnings.fees + uint128(fee));
         emit AnswerAccepted(queryId, q.datasetId, q.snapshotId, results, rewards, fee);
+    }
+
+    /// @dev Asks the registry and leaves the commitments where the answer lies in memory.
+    function _answerInputs(uint256 datasetId, uint256 snapshotId, bytes calldata plan)
+        private
+        view
+        returns (AnswerTerms memory terms, uint256 commitmentsPtr, uint256 commitmentWords)
+    {
+        (bool ok, bytes memory data) =
+            address(registry).staticcall(abi.encodeCall(registry.answerInputs, (datasetId, snapshotId, plan)));
+        if (!ok) LowLevelCall.bubbleRevert(data);
+        // Static words of the terms, offset of the array, length of the array, the array.
+        assembly ("memory-safe") {
+            let words := add(data, 0x20)
+            mcopy(terms, words, 0xa0)
+            mcopy(mload(add(terms, 0xa0)), add(words, 0xa0), 0x40)
+            let array := add(words, mload(add(words, 0xe0)))
+            commitmentWords := mload(array)
+            commitmentsPtr := add(array, 0x20)
+        }
     }
 
     /// @inheritdoc IQueryMarket
@@ -150,13 +178,19 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
         nonReentrant
         returns (uint256 amount)
     {
-        amount = unsettledRewards[datasetId][snapshotId][token];
-        if (amount == 0) revert NothingToSettle();
-        unsettledRewards[datasetId][snapshotId][token] = 0;
-        obligations[token] -= amount;
-        emit RewardsSettled(datasetId, snapshotId, token, amount);
-        IERC20(token).forceApprove(address(rewardPool), amount);
-        rewardPool.deposit(datasetId, snapshotId, token, amount);
+        bytes32 key = _earningsKey(datasetId, snapshotId, token);
+        amount = _earnings[key].rewards;
+        uint256 fees = _earnings[key].fees;
+        if (amount + fees == 0) revert NothingToSettle();
+        delete _earnings[key];
+        address custodian = registry.dataset(datasetId).custodian;
+        credit[token][custodian] += fees;
+        emit RewardsSettled(datasetId, snapshotId, token, amount, custodian, fees);
+        if (amount != 0) {
+            obligations[token] -= amount;
+            IERC20(token).forceApprove(address(rewardPool), amount);
+            rewardPool.deposit(datasetId, snapshotId, token, amount);
+        }
     }
 
     /// @inheritdoc IQueryMarket
@@ -190,6 +224,20 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
                 request.nonce
             )
         );
+    }
+
+    /// @inheritdoc IQueryMarket
+    function unsettledRewards(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256) {
+        return _earnings[_earningsKey(datasetId, snapshotId, token)].rewards;
+    }
+
+    /// @inheritdoc IQueryMarket
+    function unsettledFees(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256) {
+        return _earnings[_earningsKey(datasetId, snapshotId, token)].fees;
+    }
+
+    function _earningsKey(uint256 datasetId, uint256 snapshotId, address token) private pure returns (bytes32) {
+        return keccak256(abi.encode(datasetId, snapshotId, token));
     }
 
     function _requireOpen(QueryStatus status) private pure {

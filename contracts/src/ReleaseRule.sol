@@ -8,25 +8,18 @@ import {Plan, PlanPass} from "./proof/Plan.sol";
 /// @title The exact release rule: minimum cohort and cell suppression
 /// @notice Says which values an answer may show. It does not say that they are right; the verifier does.
 library ReleaseRule {
-    /// @notice Checks every pass and returns the columns they read, in order.
-    function check(
-        bytes calldata plan,
-        uint256 columns,
-        uint256 passes,
-        PassResult[] calldata results,
-        uint256 minCohort,
-        uint256 minCell
-    ) internal pure returns (uint256[] memory queried) {
+    /// @notice Reverts unless every pass and the whole answer may be shown.
+    function check(bytes calldata plan, PassResult[] calldata results, uint256 minCohort, uint256 minCell)
+        internal
+        pure
+    {
+        (uint256 columns, uint256 passes) = Plan.head(plan);
         if (results.length != passes) revert IAnswerVerifier.WrongCount();
-        queried = new uint256[](passes * columns);
         uint256 offset = Plan.HEAD_BYTES;
         uint256 cohort;
         for (uint256 pass = 0; pass < passes; pass++) {
             PlanPass memory head = Plan.passAt(plan, offset, columns);
             offset = head.end;
-            for (uint256 position = 0; position < columns; position++) {
-                queried[pass * columns + position] = Plan.column(plan, head, position);
-            }
             uint256 people = _checkPass(pass, head, results[pass], minCell);
             // Passes may show the same people again (the second half of a wide measure): the largest counts.
             if (people > cohort) cohort = people;

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AnswerContext, PassResult} from "../src/interfaces/IAnswerVerifier.sol";
+import {SimulatedProver} from "./SimulatedProver.sol";
 import {World} from "./World.sol";
 
 contract AnswerVerifierTest is World {
@@ -14,9 +15,8 @@ contract AnswerVerifierTest is World {
     function test_accepts_a_direct_answer() external view {
         bytes memory plan = plan4(cellsPass(), 1);
         PassResult[] memory list = results(result(0, 0, 12, 7, 31));
-        uint256[] memory proofs = simulate(bytes32("q"), 1, plan, list);
-        verifier.verify(
-            contextOf(bytes32("q"), 1, 4), plan, list, registry.commitmentsAt(dataset, 1, columnsOf(plan), 4), proofs
-        );
+        (AnswerContext memory context, uint256[] memory commitments) = contextOf(bytes32("q"), 1, plan);
+        uint256[] memory proofs = SimulatedProver.prove(context, plan, list, commitments);
+        verifier.verify(context, plan, list, commitments, proofs);
     }
 }

@@ -302,13 +302,18 @@ abstract contract World is Base {
         return market.fund(r);
     }
 
-    function contextOf(bytes32 queryId, uint256 snapshotId, uint256 columns)
+    function contextOf(bytes32 queryId, uint256 snapshotId, bytes memory plan)
         internal
         view
-        returns (AnswerContext memory context)
+        returns (AnswerContext memory context, uint256[] memory commitments)
     {
-        AnswerTerms memory terms = registry.answerTerms(dataset, snapshotId, columns);
-        return AnswerContext(address(market), dataset, snapshotId, queryId, terms.chunks, terms.circuitIds);
+        AnswerTerms memory terms;
+        (terms, commitments) = registry.answerInputs(dataset, snapshotId, plan);
+        bytes32[] memory ids = new bytes32[](terms.circuitIds[1] == 0 ? 1 : 2);
+        for (uint256 part = 0; part < ids.length; part++) {
+            ids[part] = terms.circuitIds[part];
+        }
+        context = AnswerContext(address(market), dataset, snapshotId, queryId, terms.chunks, ids);
     }
 
     function columnsOf(bytes memory plan) internal pure returns (uint256[] memory columns) {
@@ -329,13 +334,8 @@ abstract contract World is Base {
         view
         returns (uint256[] memory)
     {
-        uint256 columns = uint8(plan[1]);
-        return SimulatedProver.prove(
-            contextOf(queryId, snapshotId, columns),
-            plan,
-            list,
-            registry.commitmentsAt(dataset, snapshotId, columnsOf(plan), columns)
-        );
+        (AnswerContext memory context, uint256[] memory commitments) = contextOf(queryId, snapshotId, plan);
+        return SimulatedProver.prove(context, plan, list, commitments);
     }
 
     // ---------------------------------------------------------------- claims

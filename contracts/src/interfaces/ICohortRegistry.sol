@@ -100,7 +100,8 @@ struct AnswerTerms {
     uint32 minCell;
     uint16 rewardBps;
     uint32 chunks;
-    bytes32[] circuitIds;
+    /// One per part of a chunk; the second is zero when there is one part.
+    bytes32[2] circuitIds;
 }
 
 /// @title Datasets, their members and their column commitments
@@ -235,9 +236,12 @@ interface ICohortRegistry {
         external
         view
         returns (uint256[] memory words);
-    /// @notice What an answer with circuits of `columns` columns must respect. `snapshotId` must exist.
-    function answerTerms(uint256 datasetId, uint256 snapshotId, uint256 columns)
+    /// @notice What an answer to a plan must respect, and the column commitments that it is about.
+    /// @param plan plan bytes, version 1; only its passes' columns are read
+    /// @return terms circuits are those for the plan's number of columns
+    /// @return words as from `commitmentsAt`
+    function answerInputs(uint256 datasetId, uint256 snapshotId, bytes calldata plan)
         external
         view
-        returns (AnswerTerms memory);
+        returns (AnswerTerms memory terms, uint256[] memory words);
 }

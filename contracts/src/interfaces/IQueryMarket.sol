@@ -57,7 +57,14 @@ interface IQueryMarket {
     );
     event QueryRefused(bytes32 indexed queryId, uint16 reason);
     event QueryExpired(bytes32 indexed queryId);
-    event RewardsSettled(uint256 indexed datasetId, uint256 indexed snapshotId, address indexed token, uint256 amount);
+    event RewardsSettled(
+        uint256 indexed datasetId,
+        uint256 indexed snapshotId,
+        address indexed token,
+        uint256 amount,
+        address custodian,
+        uint256 fees
+    );
     event Withdrawn(address indexed token, address indexed account, uint256 amount);
 
     error SnapshotNotLatest(uint256 latest);
@@ -100,7 +107,9 @@ interface IQueryMarket {
     function refuse(bytes32 queryId, uint16 reason) external;
     /// @notice Credits the researcher the whole amount once the deadline has passed. Anyone may.
     function refundExpired(bytes32 queryId) external;
-    /// @notice Step 7 of 8: moves the allocated member rewards of a snapshot into the reward pool. Anyone may.
+    /// @notice Step 7 of 8: moves what answers over a snapshot earned: member rewards into the reward pool, fees to the credit
+    /// of the dataset's custodian. Anyone may.
+    /// @return amount the member rewards, base units
     function settleRewards(uint256 datasetId, uint256 snapshotId, address token) external returns (uint256 amount);
     /// @notice Pays an account what it is credited, to that account. Anyone may.
     function withdraw(address token, address account) external returns (uint256 amount);
@@ -109,8 +118,10 @@ interface IQueryMarket {
     function queryIdOf(address researcher, QueryRequest calldata request) external view returns (bytes32);
     /// @notice What `withdraw` would pay.
     function credit(address token, address account) external view returns (uint256);
-    /// @notice What `settleRewards` would move.
+    /// @notice Member rewards that `settleRewards` would move.
     function unsettledRewards(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256);
-    /// @notice Escrow of open queries, credits and unsettled rewards, in base units.
+    /// @notice Fees that `settleRewards` would credit to the custodian.
+    function unsettledFees(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256);
+    /// @notice Escrow of open queries, credits, unsettled rewards and fees, in base units.
     function obligations(address token) external view returns (uint256);
 }

@@ -56,6 +56,23 @@ library Bn254 {
         if (!ok) revert PrecompileFailed();
     }
 
+    /// @notice Writes `scalar` times a point to memory address `ptr`.
+    function mulInto(uint256 ptr, uint256 ax, uint256 ay, uint256 scalar) internal view {
+        bool ok;
+        assembly ("memory-safe") {
+            mstore(ptr, ax)
+            mstore(add(ptr, 0x20), ay)
+            ok := 1
+            if iszero(eq(scalar, 1)) {
+                let f := mload(0x40)
+                mcopy(f, ptr, 0x40)
+                mstore(add(f, 0x40), scalar)
+                ok := staticcall(gas(), 7, f, 0x60, ptr, 0x40)
+            }
+        }
+        if (!ok) revert PrecompileFailed();
+    }
+
     /// @notice Adds a point to the one stored at memory address `ptr`.
     function addTo(uint256 ptr, uint256 ax, uint256 ay) internal view {
         bool ok;

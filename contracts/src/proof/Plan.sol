@@ -32,10 +32,16 @@ library Plan {
 
     /// @notice Columns per pass and number of passes.
     function head(bytes calldata plan) internal pure returns (uint256 columns, uint256 passes) {
-        if (plan.length < HEAD_BYTES || uint8(plan[0]) != VERSION) revert IAnswerVerifier.MalformedPlan();
-        columns = uint8(plan[1]);
-        passes = uint8(plan[2]);
-        if (columns == 0 || passes == 0) revert IAnswerVerifier.MalformedPlan();
+        uint256 version;
+        assembly ("memory-safe") {
+            let first := calldataload(plan.offset)
+            version := byte(0, first)
+            columns := byte(1, first)
+            passes := byte(2, first)
+        }
+        if (plan.length < HEAD_BYTES || version != VERSION || columns == 0 || passes == 0) {
+            revert IAnswerVerifier.MalformedPlan();
+        }
     }
 
     /// @notice Reads the pass that starts at byte `offset`; runs are not looked at.

@@ -44,7 +44,7 @@ library Registration {
         Words.set(ptr, 4, chunk);
         Words.set(ptr, 5, m.slot);
         Words.set(ptr, 6, uint256(uint160(m.member)));
-        Words.copyFrom(ptr + 7 * 32, m.commitments, 0, words);
+        Words.load(ptr + 7 * 32, Words.start(m.commitments), words);
         uint256 mu = Words.hash(ptr, 7 + words) % Bn254.R;
         commitmentsHash = bytes32(Words.hash(ptr + 7 * 32, words));
         _requireKnowledge(m, basis, mu);
