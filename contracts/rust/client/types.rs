@@ -132,7 +132,7 @@ pub struct Registration {
 }
 
 /// A batch of registrations of one chunk: one transaction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptIn {
     /// The dataset.
     pub dataset: DatasetId,

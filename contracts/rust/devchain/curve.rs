@@ -377,7 +377,8 @@ mod tests {
                 (point, U256::from_limbs(rng.r#gen()).to_be_bytes::<32>())
             })
             .collect();
-        let time = |f: &dyn Fn(&[u8], &[u8]) -> Result<[u8; 64], PrecompileHalt>| {
+        type Mul<'a> = &'a dyn Fn(&[u8], &[u8]) -> Result<[u8; 64], PrecompileHalt>;
+        let time = |f: Mul<'_>| {
             let start = std::time::Instant::now();
             for (p, s) in &inputs {
                 std::hint::black_box(f(p, s)).unwrap();
