@@ -1,8 +1,8 @@
 //! What only the embedded chain promises: repeatability, saving, its own refusals.
 
 use crate::{
-    conformance::{counter_creation, creation, deploy_counter, number, rpc, send, sign},
     node::{ADDRESSES, Node, START, embedded, signer},
+    probe::{counter_creation, creation, deploy_counter, number, rpc, send, sign},
 };
 use alloy::{
     consensus::{

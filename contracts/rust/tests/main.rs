@@ -10,5 +10,7 @@ mod http;
 mod measure;
 mod member;
 mod node;
+mod probe;
 mod simulator;
 mod vectors;
+mod world;

@@ -1,10 +1,10 @@
 //! Measurements, run by hand: `cargo test -p salus-contracts --test contracts -- --ignored --nocapture measure`.
 
 use crate::{
-    conformance::sign,
-    flow::World,
     member::{TestMember, register},
     node::{ADDRESSES, Node, anvil, embedded},
+    probe::sign,
+    world::World,
 };
 use alloy::{consensus::TxEip1559, eips::eip2718::Encodable2718, rpc::types::TransactionRequest};
 use std::time::Instant;
