@@ -1,7 +1,7 @@
 //! What a user is told when something did not happen: code, what happened, what was charged, what
 //! to do next; and the exit code of its family.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a command ended early, in the families of the exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,18 +38,37 @@ pub struct CliError {
     pub charged: String,
     /// The next step.
     pub next: String,
+    /// The place, in words for a person: further lines under the message.
+    pub place: Vec<String>,
+    /// The place, for a script: what stands under `detail` in the JSON document.
+    pub detail: Value,
 }
 
 impl CliError {
     /// A problem in which nothing was charged.
-    pub fn new(kind: Kind, code: &str, message: impl std::fmt::Display, next: impl Into<String>) -> Self {
+    pub fn new(
+        kind: Kind,
+        code: &str,
+        message: impl std::fmt::Display,
+        next: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             code: code.to_owned(),
             message: message.to_string(),
             charged: "nothing".to_owned(),
             next: next.into(),
+            place: Vec::new(),
+            detail: Value::Null,
         }
+    }
+
+    /// The same problem with the place where it lies.
+    #[must_use]
+    pub fn at(mut self, place: Vec<String>, detail: Value) -> Self {
+        self.place = place;
+        self.detail = detail;
+        self
     }
 
     /// The process's exit code.
@@ -69,16 +88,22 @@ impl CliError {
     /// Tells the user, as one JSON document on stdout or as text on stderr.
     pub fn report(&self, as_json: bool) {
         if as_json {
-            let problem = json!({"error": {
+            let mut problem = json!({"error": {
                 "code": self.code,
                 "exit": self.exit_code(),
                 "message": self.message,
                 "charged": self.charged,
                 "next": self.next,
             }});
+            if !self.detail.is_null() {
+                problem["error"]["detail"] = self.detail.clone();
+            }
             println!("{problem}");
         }
         eprintln!("error[{}]: {}", self.code, self.message);
+        for line in &self.place {
+            eprintln!("  {line}");
+        }
         eprintln!("  charged: {}", self.charged);
         eprintln!("  next: {}", self.next);
     }

@@ -10,6 +10,7 @@ mod error;
 mod home;
 mod progress;
 mod query;
+mod source;
 mod verify;
 
 use args::{Cli, Command, DatasetCommand, QueryCommand, VerifyCommand};
