@@ -281,3 +281,34 @@ fn more_than_254_texts_and_all_missing_columns_have_no_codes() {
     let error = infer_codebook(&file(&folder, &text), &missing_key).unwrap_err();
     assert_eq!(error.code(), "read.unknown_column");
 }
+
+#[test]
+fn keeps_the_first_people_and_asks_the_same_people() {
+    use salus_datasets::oracle::answers;
+    use salus_schema::query::Query;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    std::fs::write(&path, "id,v\na,1\nb,2\nc,4\na,8\nd,16\nb,32\n").unwrap();
+    let whole = (Decimal::from(0), Decimal::from(1), Decimal::from(99));
+    let column = || Column::exact("v", whole, false, vec![]).unwrap();
+    let sum = |key: Option<&str>, on_duplicate, kept| {
+        let codebook = Codebook::new("t", key.map(str::to_owned), vec![column()]).unwrap();
+        let options = CodingOptions {
+            on_duplicate,
+            max_people: Some(kept),
+            ..CodingOptions::default()
+        };
+        let coded = code_table(&path, &codebook, None, &options).unwrap();
+        let of_codes: i64 = coded.columns[0].iter().map(|&c| i64::from(c) - 2).sum();
+        let query = Query::from_sql("SELECT SUM(v) FROM t", &codebook).unwrap();
+        let clear = answers(&path, &codebook, &[query], 1, &options).unwrap();
+        assert_eq!(clear[0].people, coded.people as u64);
+        let of_texts = clear[0].answer.rows[0].sum.unwrap().unwrap();
+        assert_eq!(of_texts, Decimal::from(of_codes));
+        (coded.people, of_codes)
+    };
+    assert_eq!(sum(Some("id"), OnDuplicate::First, 2), (2, 3));
+    assert_eq!(sum(Some("id"), OnDuplicate::Last, 2), (2, 40));
+    assert_eq!(sum(Some("id"), OnDuplicate::Last, 9), (4, 60));
+    assert_eq!(sum(None, OnDuplicate::Refuse, 4), (4, 15));
+}

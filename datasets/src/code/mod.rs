@@ -4,6 +4,7 @@ mod error;
 mod report;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use salus_schema::codebook::Codebook;
@@ -48,7 +49,7 @@ pub struct CodingOptions {
 }
 
 /// A table as codes, one record per person.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CodedDataset {
     /// The codebook of exactly the coded columns.
     pub codebook: Codebook,
@@ -57,6 +58,17 @@ pub struct CodedDataset {
     /// How many people there are.
     pub people: usize,
     pub report: CodingReport,
+}
+
+/// Shows the report, never a code.
+impl fmt::Debug for CodedDataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodedDataset")
+            .field("people", &self.people)
+            .field("columns", &"[redacted]")
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CodedDataset {
