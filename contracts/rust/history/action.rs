@@ -114,14 +114,10 @@ pub enum Action {
     },
     /// Ends a query whose deadline has passed.
     Refund(QueryId),
-    /// Moves earned rewards to the pool.
+    /// Splits the payments of answered queries between members and custodian.
     Settle {
-        /// The dataset.
-        dataset: DatasetId,
-        /// The snapshot.
-        snapshot: SnapshotId,
-        /// The token.
-        token: Address,
+        /// The queries.
+        queries: Vec<QueryId>,
     },
     /// Pays out a credit.
     Withdraw {
@@ -385,12 +381,10 @@ fn market(data: &[u8]) -> Option<Action> {
         M::refundExpiredCall::SELECTOR => {
             Action::Refund(QueryId(decode::<M::refundExpiredCall>(data)?.queryId))
         }
-        M::settleRewardsCall::SELECTOR => {
-            let call = decode::<M::settleRewardsCall>(data)?;
+        M::settleCall::SELECTOR => {
+            let queries = decode::<M::settleCall>(data)?.queryIds;
             Action::Settle {
-                dataset: dataset_id(call.datasetId)?,
-                snapshot: snapshot_id(call.snapshotId)?,
-                token: call.token,
+                queries: queries.into_iter().map(QueryId).collect(),
             }
         }
         M::withdrawCall::SELECTOR => {
