@@ -6,7 +6,7 @@ use std::path::Path;
 
 use salus_schema::codebook::{Codebook, CodebookError};
 use salus_schema::decimal::Decimal;
-use salus_schema::infer::{ColumnProfile, NumberProfile, infer};
+use salus_schema::infer::{ColumnProfile, NotInferred, NumberProfile, infer};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -164,10 +164,10 @@ pub fn infer_codebook(
         }
         match infer(&column.profile) {
             Ok(column) => columns.push(column),
-            Err(reason) => skipped.push(SkippedColumn {
-                name,
-                reason: reason.to_string(),
-            }),
+            Err(error) => {
+                let reason = reason_without_values(&name, &error);
+                skipped.push(SkippedColumn { name, reason });
+            }
         }
     }
     if columns.is_empty() {
@@ -190,6 +190,21 @@ pub fn infer_codebook(
         Codebook::new(name, options.person_key.clone(), columns)?,
         skipped,
     ))
+}
+
+/// Why a column was left out, in words that hold no cell of it.
+fn reason_without_values(name: &str, error: &NotInferred) -> String {
+    match error {
+        NotInferred::Range { .. } => {
+            format!("column `{name}` spans too many orders of magnitude for 64,516 values")
+        }
+        NotInferred::Codebook(_) => format!(
+            "column `{name}` has a name or a value that a codebook cannot hold (1 to 128 printable characters)"
+        ),
+        NotInferred::AllMissing { .. }
+        | NotInferred::Identifier { .. }
+        | NotInferred::TooManyTexts { .. } => error.to_string(),
+    }
 }
 
 /// One column as it was seen.

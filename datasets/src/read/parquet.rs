@@ -1,5 +1,6 @@
 //! Parquet, a slice of rows at a time, every readable column as text.
 
+use std::fmt::{Display, Write};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -122,7 +123,7 @@ impl Parquet {
             let frame = reader.finish()?;
             let mut columns = Vec::with_capacity(self.projection.len());
             for &index in &self.projection {
-                columns.push(frame.column(&self.names[index])?.cast(&DataType::String)?);
+                columns.push(to_text(frame.column(&self.names[index])?)?);
             }
             DataFrame::new(frame.height(), columns)
         })
@@ -156,6 +157,35 @@ fn has_text_form(dtype: &ArrowDataType) -> bool {
         A::Dictionary(_, values, _) => has_text_form(values),
         _ => false,
     }
+}
+
+/// A column's values as texts that say exactly what the values are.
+///
+/// Floats are printed by the standard library, as the shortest decimal that names the float and
+/// without an exponent: 1.0 is "1", as it would stand in a CSV file of whole numbers.
+fn to_text(column: &Column) -> PolarsResult<Column> {
+    match column.dtype() {
+        DataType::Float64 => Ok(printed(column, column.f64()?.iter())),
+        DataType::Float32 => Ok(printed(column, column.f32()?.iter())),
+        _ => column.cast(&DataType::String),
+    }
+}
+
+fn printed<T: Display>(column: &Column, values: impl Iterator<Item = Option<T>>) -> Column {
+    let mut builder = StringChunkedBuilder::new(column.name().clone(), column.len());
+    let mut text = String::new();
+    for value in values {
+        match value {
+            Some(value) => {
+                text.clear();
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{value}");
+                builder.append_value(&text);
+            }
+            None => builder.append_null(),
+        }
+    }
+    builder.finish().into_column()
 }
 
 /// Runs a polars call on untrusted bytes. A damaged file makes some decoders panic; that is bad
