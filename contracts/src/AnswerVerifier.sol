@@ -145,7 +145,9 @@ contract AnswerVerifier is IAnswerVerifier {
         answer.header = Transcript.header(context.market, context.datasetId, context.snapshotId, context.queryId);
         answer.circuitStore = address(this);
         answer.parts = context.circuitIds.length;
-        if (answer.parts == 0 || answer.parts > answer.circuitIds.length) revert WrongCount();
+        if (answer.parts == 0 || answer.parts > answer.circuitIds.length || context.chunks > type(uint32).max) {
+            revert WrongCount();
+        }
         for (uint256 part = 0; part < answer.parts; part++) {
             answer.circuitIds[part] = context.circuitIds[part];
         }

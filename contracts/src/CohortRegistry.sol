@@ -512,7 +512,6 @@ contract CohortRegistry is ICohortRegistry, EIP712, ColumnSums {
         terms.custodian = policy.custodian;
         terms.minCohort = policy.minCohort;
         terms.minCell = policy.minCell;
-        terms.rewardBps = policy.rewardBps;
         terms.chunks = uint32(chunks);
         (uint256 perPass, uint256 passes) = Plan.head(plan);
         if (perPass == 4) {
@@ -523,6 +522,12 @@ contract CohortRegistry is ICohortRegistry, EIP712, ColumnSums {
         }
         if (terms.circuitIds[0] == 0) revert UnsupportedCircuit(perPass);
         words = _commitmentsOf(datasetId, chunks, snapshotId, plan, passes, perPass, policy.columns);
+    }
+
+    /// @inheritdoc ICohortRegistry
+    function payoutTerms(uint256 datasetId) external view returns (address custodian, uint16 rewardBps) {
+        Policy storage policy = _policies[datasetId];
+        return (policy.custodian, policy.rewardBps);
     }
 
     // ---------------------------------------------------------------- internal reads

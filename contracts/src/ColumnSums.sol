@@ -198,18 +198,35 @@ abstract contract ColumnSums {
                 }
                 uint256 columnsInput = Words.start(plan) + pass.columns;
                 for (uint256 chunk = 0; chunk < chunks; chunk++) {
-                    Point[MAX_COLUMNS] storage version = _version(datasetId, uint32(chunk), period);
-                    assembly ("memory-safe") {
-                        let end := add(columnsInput, shl(1, perPass))
-                        for { let input := columnsInput } lt(input, end) { input := add(input, 2) } {
-                            // A point takes two slots.
-                            let slot := add(version.slot, shl(1, shr(240, calldataload(input))))
-                            mstore(next, sload(slot))
-                            mstore(add(next, 0x20), sload(add(slot, 1)))
-                            next := add(next, 0x40)
-                        }
-                    }
+                    next = _copyColumns(datasetId, chunk, period, columnsInput, perPass, next);
                 }
+            }
+        }
+    }
+
+    /// @dev Writes a chunk's commitments of the columns at calldata address `input` (two bytes each) to memory address
+    /// `ptr`; returns the address behind them.
+    function _copyColumns(uint256 datasetId, uint256 chunk, uint256 period, uint256 input, uint256 count, uint256 ptr)
+        private
+        view
+        returns (uint256 end)
+    {
+        // A chunk written in the last period before the snapshot has its version right there. Only when there is
+        // nothing (or nobody is left, which reads the same) is the version looked up.
+        Point[MAX_COLUMNS] storage version = _versions[_key(datasetId, chunk, period)];
+        uint256 first;
+        assembly ("memory-safe") {
+            first := shr(240, calldataload(input))
+        }
+        if (version[first].x == 0) version = _version(datasetId, uint32(chunk), period);
+        assembly ("memory-safe") {
+            end := add(ptr, shl(6, count))
+            for {} lt(ptr, end) { input := add(input, 2) } {
+                // A point takes two slots.
+                let slot := add(version.slot, shl(1, shr(240, calldataload(input))))
+                mstore(ptr, sload(slot))
+                mstore(add(ptr, 0x20), sload(add(slot, 1)))
+                ptr := add(ptr, 0x40)
             }
         }
     }

@@ -4,15 +4,15 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
-import {AnswerTerms, ICohortRegistry} from "./interfaces/ICohortRegistry.sol";
+import {ICohortRegistry} from "./interfaces/ICohortRegistry.sol";
 import {IQueryMarket, Query, QueryRequest, QueryStatus} from "./interfaces/IQueryMarket.sol";
 import {IRewardPool} from "./interfaces/IRewardPool.sol";
 import {Answer, AnswerProof} from "./proof/AnswerProof.sol";
 import {Transcript} from "./proof/Transcript.sol";
-import {ReleaseRule} from "./ReleaseRule.sol";
+import {Words} from "./proof/Words.sol";
+import {ReleaseLimits, ReleaseRule} from "./ReleaseRule.sol";
 
 /// @title Escrow between researchers and datasets: no proof, no pay
 contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
@@ -24,14 +24,7 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     IAnswerVerifier public immutable verifier;
     IRewardPool public immutable rewardPool;
 
-    /// What the answers of a snapshot earned and nobody has settled yet. One slot.
-    struct Earnings {
-        uint128 rewards;
-        uint128 fees;
-    }
-
     mapping(bytes32 queryId => Query) private _queries;
-    mapping(bytes32 key => Earnings) private _earnings;
     /// @inheritdoc IQueryMarket
     mapping(address token => mapping(address account => uint256)) public credit;
     /// @inheritdoc IQueryMarket
@@ -74,7 +67,7 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
         if (_queries[queryId].status != QueryStatus.None) revert QueryExists(queryId);
 
         _queries[queryId] = Query({
-            researcher: msg.sender,
+            beneficiary: msg.sender,
             datasetId: uint32(request.datasetId),
             snapshotId: uint24(request.snapshotId),
             deadline: uint32(request.deadline),
@@ -96,67 +89,70 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     // ---------------------------------------------------------------- closing
 
     /// @inheritdoc IQueryMarket
+    /// @dev Not guarded against reentrancy: it calls the registry's view only, and no token.
     function acceptAnswer(
         bytes32 queryId,
         bytes calldata plan,
         PassResult[] calldata results,
         uint256[] calldata proofs
-    ) external nonReentrant {
-        Query storage stored = _queries[queryId];
-        Query memory q = stored;
+    ) external {
+        Query storage q = _queries[queryId];
         _requireOpen(q.status);
         if (block.timestamp > q.deadline) revert QueryPastDeadline();
         if (keccak256(plan) != q.planHash) revert PlanHashMismatch();
-        (AnswerTerms memory terms, uint256 commitmentsPtr, uint256 commitmentWords) =
-            _answerInputs(q.datasetId, q.snapshotId, plan);
-        if (msg.sender != terms.custodian) revert NotCustodian();
-        ReleaseRule.check(plan, results, terms.minCohort, terms.minCell);
+        uint256 datasetId = q.datasetId;
+        uint256 snapshotId = q.snapshotId;
 
         Answer memory answer;
-        answer.header = Transcript.header(address(this), q.datasetId, q.snapshotId, queryId);
-        answer.circuitStore = address(verifier);
-        answer.circuitIds = terms.circuitIds;
-        answer.parts = terms.circuitIds[1] == 0 ? 1 : 2;
-        answer.chunks = terms.chunks;
-        answer.commitmentsPtr = commitmentsPtr;
-        answer.commitmentWords = commitmentWords;
+        ReleaseRule.check(plan, results, _fillAnswer(answer, datasetId, snapshotId, plan));
+        answer.header = Transcript.header(address(this), datasetId, snapshotId, queryId);
         AnswerProof.check(answer, plan, results, proofs);
 
-        stored.status = QueryStatus.Answered;
-        uint256 rewards = uint256(q.amount) * terms.rewardBps / MAX_BPS;
-        uint256 fee = q.amount - rewards;
-        Earnings storage earnings = _earnings[_earningsKey(q.datasetId, q.snapshotId, q.token)];
-        (earnings.rewards, earnings.fees) = (earnings.rewards + uint128(rewards), earnings.fees + uint128(fee));
-        emit AnswerAccepted(queryId, q.datasetId, q.snapshotId, results, rewards, fee);
+        (q.beneficiary, q.status) = (msg.sender, QueryStatus.Answered);
+        q.planHash = 0;
+        emit AnswerAccepted(queryId, datasetId, snapshotId, results);
     }
 
-    /// @dev Asks the registry and leaves the commitments where the answer lies in memory.
-    function _answerInputs(uint256 datasetId, uint256 snapshotId, bytes calldata plan)
+    /// @dev Asks the registry what the answer must respect. Its reply is read where it lies: copying the commitments of
+    /// many chunks would cost more than the call.
+    function _fillAnswer(Answer memory answer, uint256 datasetId, uint256 snapshotId, bytes calldata plan)
         private
         view
-        returns (AnswerTerms memory terms, uint256 commitmentsPtr, uint256 commitmentWords)
+        returns (ReleaseLimits memory limits)
     {
-        (bool ok, bytes memory data) =
-            address(registry).staticcall(abi.encodeCall(registry.answerInputs, (datasetId, snapshotId, plan)));
-        if (!ok) LowLevelCall.bubbleRevert(data);
-        // Static words of the terms, offset of the array, length of the array, the array.
+        bytes memory request = abi.encodeCall(registry.answerInputs, (datasetId, snapshotId, plan));
+        address target = address(registry);
+        uint256 ptr;
         assembly ("memory-safe") {
-            let words := add(data, 0x20)
-            mcopy(terms, words, 0xa0)
-            mcopy(mload(add(terms, 0xa0)), add(words, 0xa0), 0x40)
-            let array := add(words, mload(add(words, 0xe0)))
-            commitmentWords := mload(array)
-            commitmentsPtr := add(array, 0x20)
+            let ok := staticcall(gas(), target, add(request, 0x20), mload(request), 0, 0)
+            ptr := mload(0x40)
+            returndatacopy(ptr, 0, returndatasize())
+            if iszero(ok) { revert(ptr, returndatasize()) }
+            mstore(0x40, add(ptr, returndatasize()))
         }
+        // AnswerTerms, one word per field and circuit; offset of the array; its length and words.
+        if (msg.sender != address(uint160(Words.get(ptr, 0)))) revert NotCustodian();
+        limits.minCohort = Words.get(ptr, 1);
+        limits.minCell = Words.get(ptr, 2);
+        answer.circuitStore = address(verifier);
+        answer.chunks = Words.get(ptr, 3);
+        answer.circuitIds[0] = bytes32(Words.get(ptr, 4));
+        bytes32 second = bytes32(Words.get(ptr, 5));
+        answer.circuitIds[1] = second;
+        answer.parts = second == 0 ? 1 : 2;
+        uint256 array = ptr + Words.get(ptr, 6);
+        answer.commitmentWords = Words.get(array, 0);
+        answer.commitmentsPtr = array + 32;
     }
 
     /// @inheritdoc IQueryMarket
     function refuse(bytes32 queryId, uint16 reason) external nonReentrant {
         Query storage q = _queries[queryId];
         _requireOpen(q.status);
-        if (msg.sender != registry.dataset(q.datasetId).custodian) revert NotCustodian();
+        (address custodian,) = registry.payoutTerms(q.datasetId);
+        if (msg.sender != custodian) revert NotCustodian();
         q.status = QueryStatus.Refused;
-        credit[q.token][q.researcher] += q.amount;
+        credit[q.token][q.beneficiary] += q.amount;
         emit QueryRefused(queryId, reason);
     }
 
@@ -166,31 +162,44 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
         _requireOpen(q.status);
         if (block.timestamp <= q.deadline) revert QueryNotPastDeadline();
         q.status = QueryStatus.Expired;
-        credit[q.token][q.researcher] += q.amount;
+        credit[q.token][q.beneficiary] += q.amount;
         emit QueryExpired(queryId);
     }
 
     // ---------------------------------------------------------------- paying
 
     /// @inheritdoc IQueryMarket
-    function settleRewards(uint256 datasetId, uint256 snapshotId, address token)
-        external
-        nonReentrant
-        returns (uint256 amount)
-    {
-        bytes32 key = _earningsKey(datasetId, snapshotId, token);
-        amount = _earnings[key].rewards;
-        uint256 fees = _earnings[key].fees;
-        if (amount + fees == 0) revert NothingToSettle();
-        delete _earnings[key];
-        address custodian = registry.dataset(datasetId).custodian;
-        credit[token][custodian] += fees;
-        emit RewardsSettled(datasetId, snapshotId, token, amount, custodian, fees);
-        if (amount != 0) {
-            obligations[token] -= amount;
-            IERC20(token).forceApprove(address(rewardPool), amount);
-            rewardPool.deposit(datasetId, snapshotId, token, amount);
+    function settle(bytes32[] calldata queryIds) external nonReentrant returns (uint256 rewards) {
+        // Neighbours with the same dataset, snapshot and token go to the pool together.
+        uint256 gathered;
+        for (uint256 i = 0; i < queryIds.length; i++) {
+            Query storage q = _queries[queryIds[i]];
+            if (q.status != QueryStatus.Answered) revert QueryNotAnswered(q.status);
+            q.status = QueryStatus.Settled;
+            (, uint16 rewardBps) = registry.payoutTerms(q.datasetId);
+            uint256 share = uint256(q.amount) * rewardBps / MAX_BPS;
+            uint256 fee = q.amount - share;
+            if (fee != 0) credit[q.token][q.beneficiary] += fee;
+            emit QuerySettled(queryIds[i], share, q.beneficiary, fee);
+            rewards += share;
+            gathered += share;
+            if (i + 1 == queryIds.length || !_sharePool(q, _queries[queryIds[i + 1]])) {
+                _deposit(q, gathered);
+                gathered = 0;
+            }
         }
+    }
+
+    function _sharePool(Query storage a, Query storage b) private view returns (bool) {
+        return a.datasetId == b.datasetId && a.snapshotId == b.snapshotId && a.token == b.token;
+    }
+
+    function _deposit(Query storage q, uint256 amount) private {
+        if (amount == 0) return;
+        address token = q.token;
+        obligations[token] -= amount;
+        IERC20(token).forceApprove(address(rewardPool), amount);
+        rewardPool.deposit(q.datasetId, q.snapshotId, token, amount);
     }
 
     /// @inheritdoc IQueryMarket
@@ -224,20 +233,6 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
                 request.nonce
             )
         );
-    }
-
-    /// @inheritdoc IQueryMarket
-    function unsettledRewards(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256) {
-        return _earnings[_earningsKey(datasetId, snapshotId, token)].rewards;
-    }
-
-    /// @inheritdoc IQueryMarket
-    function unsettledFees(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256) {
-        return _earnings[_earningsKey(datasetId, snapshotId, token)].fees;
-    }
-
-    function _earningsKey(uint256 datasetId, uint256 snapshotId, address token) private pure returns (bytes32) {
-        return keccak256(abi.encode(datasetId, snapshotId, token));
     }
 
     function _requireOpen(QueryStatus status) private pure {

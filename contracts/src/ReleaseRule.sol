@@ -5,14 +5,17 @@ import {IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
 import {IQueryMarket} from "./interfaces/IQueryMarket.sol";
 import {Plan, PlanPass} from "./proof/Plan.sol";
 
+/// @notice What a dataset demands of every answer.
+struct ReleaseLimits {
+    uint256 minCohort;
+    uint256 minCell;
+}
+
 /// @title The exact release rule: minimum cohort and cell suppression
 /// @notice Says which values an answer may show. It does not say that they are right; the verifier does.
 library ReleaseRule {
     /// @notice Reverts unless every pass and the whole answer may be shown.
-    function check(bytes calldata plan, PassResult[] calldata results, uint256 minCohort, uint256 minCell)
-        internal
-        pure
-    {
+    function check(bytes calldata plan, PassResult[] calldata results, ReleaseLimits memory limits) internal pure {
         (uint256 columns, uint256 passes) = Plan.head(plan);
         if (results.length != passes) revert IAnswerVerifier.WrongCount();
         uint256 offset = Plan.HEAD_BYTES;
@@ -20,11 +23,11 @@ library ReleaseRule {
         for (uint256 pass = 0; pass < passes; pass++) {
             PlanPass memory head = Plan.passAt(plan, offset, columns);
             offset = head.end;
-            uint256 people = _checkPass(pass, head, results[pass], minCell);
+            uint256 people = _checkPass(pass, head, results[pass], limits.minCell);
             // Passes may show the same people again (the second half of a wide measure): the largest counts.
             if (people > cohort) cohort = people;
         }
-        if (cohort < minCohort) revert IQueryMarket.CohortBelowMinimum(cohort);
+        if (cohort < limits.minCohort) revert IQueryMarket.CohortBelowMinimum(cohort);
     }
 
     /// @dev Returns the sum of the pass's published counts.
@@ -35,12 +38,13 @@ library ReleaseRule {
     {
         uint256 mask = result.mask;
         if (mask & head.baseMask != head.baseMask || mask >> head.values != 0) revert IQueryMarket.InvalidMask(pass);
-        if (result.values.length != head.values) revert IAnswerVerifier.WrongCount();
+        uint256[] calldata values = result.values;
+        if (values.length != head.values) revert IAnswerVerifier.WrongCount();
         uint256 step = head.image == Plan.MOMENTS ? 3 : 1;
         for (uint256 t = 0; t < head.values; t += step) {
             uint256 bits = mask >> t;
             if (bits & 1 == 0) {
-                uint256 count = result.values[t];
+                uint256 count = values[t];
                 if (count < minCell) revert IQueryMarket.CountBelowMinimum(pass, t);
                 people += count;
             } else if (step == 3 && bits & 7 != 7) {

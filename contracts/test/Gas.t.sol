@@ -37,7 +37,7 @@ contract GasTest is World {
         bytes memory plan = plan4(cellsPass(), 1);
         PassResult[] memory list = results(result(0, 0, 12, 7, 31));
         _accept(plan, list, 1);
-        vm.snapshotValue("gas", "answer, one chunk, first for its snapshot", vm.lastCallGas().gasTotalUsed);
+        vm.snapshotValue("gas", "answer, one chunk, first of its snapshot", vm.lastCallGas().gasTotalUsed);
         uint256 used = _accept(plan, list, 2);
         vm.snapshotValue("gas", "answer, one chunk", used);
         assertTrue(used <= DIRECT_LIMIT, "direct answer above its limit");
@@ -73,8 +73,8 @@ contract GasTest is World {
         uint256[] memory proofs = simulate(queryId, 1, plan, list);
         vm.prank(CUSTODIAN);
         market.acceptAnswer(queryId, plan, list, proofs);
-        market.settleRewards(dataset, 1, address(token));
-        _record("settle rewards, first");
+        market.settle(ids(queryId));
+        _record("settle, one query, first of its snapshot");
 
         Claim memory claim = claimOf(1, 0, 3, address(0x7001), 0);
         bytes memory proof = claimProof(claim, 0, 3, keyOf(0, 3));

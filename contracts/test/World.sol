@@ -302,6 +302,11 @@ abstract contract World is Base {
         return market.fund(r);
     }
 
+    function ids(bytes32 queryId) internal pure returns (bytes32[] memory list) {
+        list = new bytes32[](1);
+        list[0] = queryId;
+    }
+
     function contextOf(bytes32 queryId, uint256 snapshotId, bytes memory plan)
         internal
         view

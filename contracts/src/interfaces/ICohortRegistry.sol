@@ -98,7 +98,6 @@ struct AnswerTerms {
     address custodian;
     uint32 minCohort;
     uint32 minCell;
-    uint16 rewardBps;
     uint32 chunks;
     /// One per part of a chunk; the second is zero when there is one part.
     bytes32[2] circuitIds;
@@ -236,6 +235,8 @@ interface ICohortRegistry {
         external
         view
         returns (uint256[] memory words);
+    /// @notice Who answers, and the members' part of a payment in basis points.
+    function payoutTerms(uint256 datasetId) external view returns (address custodian, uint16 rewardBps);
     /// @notice What an answer to a plan must respect, and the column commitments that it is about.
     /// @param plan plan bytes, version 1; only its passes' columns are read
     /// @return terms circuits are those for the plan's number of columns

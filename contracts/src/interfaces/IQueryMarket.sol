@@ -8,7 +8,8 @@ enum QueryStatus {
     Funded,
     Answered,
     Refused,
-    Expired
+    Expired,
+    Settled
 }
 
 /// @notice What a researcher asks and pays.
@@ -30,13 +31,15 @@ struct QueryRequest {
 }
 
 struct Query {
-    address researcher;
+    /// Who the escrow belongs to: the researcher, and once answered the custodian.
+    address beneficiary;
     uint32 datasetId;
     uint24 snapshotId;
     uint32 deadline;
     QueryStatus status;
     address token;
     uint96 amount;
+    /// Zero once answered.
     bytes32 planHash;
 }
 
@@ -48,23 +51,11 @@ interface IQueryMarket {
     );
     /// @notice Together with the transaction's calldata (plan, proofs) this is all an auditor needs.
     event AnswerAccepted(
-        bytes32 indexed queryId,
-        uint256 indexed datasetId,
-        uint256 indexed snapshotId,
-        PassResult[] results,
-        uint256 memberRewards,
-        uint256 custodianFee
+        bytes32 indexed queryId, uint256 indexed datasetId, uint256 indexed snapshotId, PassResult[] results
     );
     event QueryRefused(bytes32 indexed queryId, uint16 reason);
     event QueryExpired(bytes32 indexed queryId);
-    event RewardsSettled(
-        uint256 indexed datasetId,
-        uint256 indexed snapshotId,
-        address indexed token,
-        uint256 amount,
-        address custodian,
-        uint256 fees
-    );
+    event QuerySettled(bytes32 indexed queryId, uint256 memberRewards, address custodian, uint256 custodianFee);
     event Withdrawn(address indexed token, address indexed account, uint256 amount);
 
     error SnapshotNotLatest(uint256 latest);
@@ -87,7 +78,7 @@ interface IQueryMarket {
     error CountBelowMinimum(uint256 pass, uint256 value);
     error CohortBelowMinimum(uint256 cohort);
     error NothingToWithdraw();
-    error NothingToSettle();
+    error QueryNotAnswered(QueryStatus status);
 
     /// @notice Step 4 of 8: puts a query's payment into escrow.
     /// @return queryId keccak256(abi.encode(chainid, this, datasetId, snapshotId, planHash, bodyHash, researcher, nonce))
@@ -96,7 +87,8 @@ interface IQueryMarket {
     function fundWithPermit(QueryRequest calldata request, uint256 permitDeadline, uint8 v, bytes32 r, bytes32 s)
         external
         returns (bytes32 queryId);
-    /// @notice Step 6 of 8: verifies the answer and allocates the payment, in one transition. Only the dataset's custodian.
+    /// @notice Step 6 of 8: verifies the answer and makes the payment due to members and custodian, in one transition. Only the
+    /// dataset's custodian.
     function acceptAnswer(
         bytes32 queryId,
         bytes calldata plan,
@@ -107,10 +99,10 @@ interface IQueryMarket {
     function refuse(bytes32 queryId, uint16 reason) external;
     /// @notice Credits the researcher the whole amount once the deadline has passed. Anyone may.
     function refundExpired(bytes32 queryId) external;
-    /// @notice Step 7 of 8: moves what answers over a snapshot earned: member rewards into the reward pool, fees to the credit
-    /// of the dataset's custodian. Anyone may.
-    /// @return amount the member rewards, base units
-    function settleRewards(uint256 datasetId, uint256 snapshotId, address token) external returns (uint256 amount);
+    /// @notice Step 7 of 8: splits the payments of answered queries: members' part into the reward pool of their snapshot, the
+    /// remainder to the credit of the custodian that answered. Anyone may.
+    /// @return rewards sum of the members' parts, base units
+    function settle(bytes32[] calldata queryIds) external returns (uint256 rewards);
     /// @notice Pays an account what it is credited, to that account. Anyone may.
     function withdraw(address token, address account) external returns (uint256 amount);
 
@@ -118,10 +110,6 @@ interface IQueryMarket {
     function queryIdOf(address researcher, QueryRequest calldata request) external view returns (bytes32);
     /// @notice What `withdraw` would pay.
     function credit(address token, address account) external view returns (uint256);
-    /// @notice Member rewards that `settleRewards` would move.
-    function unsettledRewards(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256);
-    /// @notice Fees that `settleRewards` would credit to the custodian.
-    function unsettledFees(uint256 datasetId, uint256 snapshotId, address token) external view returns (uint256);
-    /// @notice Escrow of open queries, credits, unsettled rewards and fees, in base units.
+    /// @notice Escrow of open and of unsettled queries, and credits, in base units.
     function obligations(address token) external view returns (uint256);
 }

@@ -18,6 +18,7 @@ struct Answer {
     /// One per part, the second zero when there is one part.
     bytes32[2] circuitIds;
     uint256 parts;
+    /// Below 2^32.
     uint256 chunks;
     /// Per pass, per chunk, per column position: x, y.
     uint256 commitmentsPtr;
@@ -55,20 +56,23 @@ library AnswerProof {
         view
     {
         (uint256 columns, uint256 passes) = Plan.head(plan);
-        answer.columns = columns;
-        answer.items = passes * answer.chunks * answer.parts;
-        if (
-            answer.items == 0 || results.length != passes || proofs.length != answer.items * PROOF_WORDS
-                || answer.commitmentWords != passes * answer.chunks * columns * 2
-        ) revert IAnswerVerifier.WrongCount();
-        answer.proofsInput = Words.start(proofs);
-        _loadKeys(answer);
-        // No overflow from here on: calldata of the checked lengths bounds every product.
+        // No overflow: passes, columns and parts are below 2^8, chunks below 2^32, and everything else is bounded by
+        // calldata of the lengths checked here.
         unchecked {
+            answer.columns = columns;
+            uint256 rows = passes * answer.chunks;
+            uint256 items = rows * answer.parts;
+            if (
+                items == 0 || results.length != passes || proofs.length != items * PROOF_WORDS
+                    || answer.commitmentWords != rows * columns * 2
+            ) revert IAnswerVerifier.WrongCount();
+            answer.items = items;
+            answer.proofsInput = Words.start(proofs);
+            _loadKeys(answer);
             answer.direct = answer.chunks * answer.parts == 1;
-            answer.challengesPtr = Words.allocate(3 * answer.items);
-            answer.seedPtr = Words.allocate(1 + 9 * answer.items);
-            answer.zetaPtr = Words.allocate(5 + 2 * columns);
+            answer.challengesPtr = Words.reserve(3 * answer.items);
+            answer.seedPtr = Words.reserve(1 + 9 * answer.items);
+            answer.zetaPtr = Words.reserve(5 + 2 * columns);
             Words.set(answer.zetaPtr, 0, uint256(Transcript.TAG_ZETA));
             Words.set(answer.zetaPtr, 1, uint256(answer.header));
             uint256 offset = Plan.HEAD_BYTES;
@@ -88,7 +92,7 @@ library AnswerProof {
     function _loadKeys(Answer memory answer) private view {
         unchecked {
             uint256 parts = answer.parts;
-            uint256 keysPtr = Words.allocate(parts * CircuitKey.HEAD_WORDS);
+            uint256 keysPtr = Words.reserve(parts * CircuitKey.HEAD_WORDS);
             for (uint256 part = 0; part < parts; part++) {
                 bytes32 circuitId = answer.circuitIds[part];
                 uint256 keyPtr = keysPtr + part * CircuitKey.HEAD_WORDS * 32;
@@ -216,7 +220,7 @@ library AnswerProof {
     function _requireOpenings(Answer memory answer, PassResult[] calldata results) private view {
         unchecked {
             // H_R, R_0..R_63
-            uint256 basisPtr = Words.allocate(BASIS_WORDS);
+            uint256 basisPtr = Words.reserve(BASIS_WORDS);
             CircuitKey.load(basisPtr, answer.circuitStore, answer.circuitIds[0], CircuitKey.HEAD_WORDS, BASIS_WORDS);
             uint256 sumPtr = Words.allocate(4);
             uint256 itemsPerPass = answer.chunks * answer.parts;

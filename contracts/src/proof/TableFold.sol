@@ -10,28 +10,22 @@ library TableFold {
     /// @notice Address of the powers of gamma that the fold needs, good until the next allocation.
     function powers(uint256 gamma) internal pure returns (uint256 ptr) {
         assembly ("memory-safe") {
-            ptr := mload(0x40)
+            function sixteen(start, base) -> power {
+                power := 1
+                for { let end := add(start, 0x200) } lt(start, end) { start := add(start, 0x80) } {
+                    mstore(start, power)
+                    power := mulmod(power, base, R)
+                    mstore(add(start, 0x20), power)
+                    power := mulmod(power, base, R)
+                    mstore(add(start, 0x40), power)
+                    power := mulmod(power, base, R)
+                    mstore(add(start, 0x60), power)
+                    power := mulmod(power, base, R)
+                }
+            }
             // gamma^0..gamma^15, then gamma^(16 j) for j = 0..15.
-            let power := 1
-            let end := add(ptr, 0x200)
-            for { let p := ptr } lt(p, end) {} {
-                mstore(p, power)
-                power := mulmod(power, gamma, R)
-                p := add(p, 0x20)
-                mstore(p, power)
-                power := mulmod(power, gamma, R)
-                p := add(p, 0x20)
-            }
-            let step := power
-            power := 1
-            for { let p := end } lt(p, add(end, 0x200)) {} {
-                mstore(p, power)
-                power := mulmod(power, step, R)
-                p := add(p, 0x20)
-                mstore(p, power)
-                power := mulmod(power, step, R)
-                p := add(p, 0x20)
-            }
+            ptr := mload(0x40)
+            pop(sixteen(add(ptr, 0x200), sixteen(ptr, gamma)))
         }
     }
 
@@ -57,15 +51,10 @@ library TableFold {
             let power := 1
             let remaining := 255
             for { let end := add(runsPtr, mul(runCount, 5)) } lt(runsPtr, end) { runsPtr := add(runsPtr, 5) } {
-                let word := calldataload(runsPtr)
-                let length := byte(0, word)
-                let value := and(shr(232, word), 0xffff)
-                let slope := and(shr(216, word), 0xffff)
+                let word := shr(216, calldataload(runsPtr))
+                let length := shr(32, word)
                 // Zero wraps around: a run of length 0 is refused too.
-                malformed := or(
-                    malformed,
-                    or(iszero(lt(sub(length, 1), remaining)), gt(add(value, mul(slope, sub(length, 1))), cells))
-                )
+                malformed := or(malformed, iszero(lt(sub(length, 1), remaining)))
                 remaining := sub(remaining, length)
                 if iszero(remaining) {
                     remaining := 255
@@ -76,26 +65,32 @@ library TableFold {
                         power,
                         mulmod(
                             mload(add(powersPtr, shl(5, and(length, 15)))),
-                            mload(add(add(powersPtr, 0x200), shl(5, shr(4, length)))),
+                            mload(add(powersPtr, add(0x200, shl(5, shr(4, length))))),
                             R
                         ),
                         R
                     )
-                if value { constants := addmod(constants, mulmod(value, add(power, sub(R, next)), R), R) }
-                if slope {
-                    // gamma^(s+1) - L gamma^(s+L) + (L-1) gamma^(s+L+1)
-                    slopes := addmod(
-                        slopes,
-                        mulmod(
-                            slope,
-                            add(
-                                mulmod(gamma, addmod(power, mulmod(sub(length, 1), next, R), R), R),
-                                sub(R, mulmod(length, next, R))
+                word := and(word, 0xffffffff)
+                if word {
+                    let value := shr(16, word)
+                    constants := addmod(constants, mulmod(value, add(power, sub(R, next)), R), R)
+                    let slope := and(word, 0xffff)
+                    if slope {
+                        // gamma^(s+1) - L gamma^(s+L) + (L-1) gamma^(s+L+1)
+                        slopes := addmod(
+                            slopes,
+                            mulmod(
+                                slope,
+                                add(
+                                    mulmod(gamma, addmod(power, mulmod(sub(length, 1), next, R), R), R),
+                                    sub(R, mulmod(length, next, R))
+                                ),
+                                R
                             ),
                             R
-                        ),
-                        R
-                    )
+                        )
+                    }
+                    malformed := or(malformed, gt(add(value, mul(slope, sub(length, 1))), cells))
                 }
                 power := next
             }

@@ -13,6 +13,14 @@ library Words {
         }
     }
 
+    /// @notice Address of freshly allocated words that hold anything.
+    function reserve(uint256 count) internal pure returns (uint256 ptr) {
+        assembly ("memory-safe") {
+            ptr := mload(0x40)
+            mstore(0x40, add(ptr, shl(5, count)))
+        }
+    }
+
     function get(uint256 ptr, uint256 index) internal pure returns (uint256 word) {
         assembly ("memory-safe") {
             word := mload(add(ptr, shl(5, index)))
