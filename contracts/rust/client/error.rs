@@ -1,5 +1,6 @@
 //! Why a chain operation did not happen.
 
+use super::{DatasetId, SnapshotId};
 use alloy::{
     dyn_abi::{DynSolValue, JsonAbiExt},
     json_abi::{ContractObject, Error as AbiError},
@@ -140,6 +141,14 @@ pub enum ChainError {
         /// What the decoder said.
         detail: String,
     },
+    /// No answered query of the snapshot waits to be settled.
+    #[error("nothing to settle for snapshot {snapshot} of dataset {dataset}")]
+    NothingToSettle {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
     /// A mined transaction lacks the event that it must emit.
     #[error("transaction {transaction} did not emit {event}")]
     MissingEvent {
@@ -229,7 +238,9 @@ impl ChainError {
                 error if INVALID.contains(&error) => Family::Invalid,
                 _ => Family::Refused,
             },
-            Self::BadUrl { .. } | Self::WrongChain { .. } => Family::Refused,
+            Self::BadUrl { .. } | Self::WrongChain { .. } | Self::NothingToSettle { .. } => {
+                Family::Refused
+            }
             Self::OutOfRange { .. } | Self::WrongTransaction { .. } => Family::Invalid,
             _ => Family::Failed,
         }

@@ -64,6 +64,17 @@ impl Client {
     ) -> Result<(), ChainError> {
         let at = &self.at;
         let filter = Filter::new().address(vec![at.registry, at.market, at.verifier, at.pool]);
+        self.each_log(&filter, blocks, |log| each(self.event(log)))
+            .await
+    }
+
+    /// Hands over the matching logs of a range of blocks, page by page.
+    pub(super) async fn each_log(
+        &self,
+        filter: &Filter,
+        blocks: RangeInclusive<u64>,
+        mut each: impl FnMut(Log),
+    ) -> Result<(), ChainError> {
         let (mut from, last) = blocks.into_inner();
         let mut page = PAGE;
         while from <= last {
@@ -71,9 +82,7 @@ impl Client {
             let range = filter.clone().from_block(from).to_block(to);
             match self.chain.provider().get_logs(&range).await {
                 Ok(logs) => {
-                    logs.into_iter()
-                        .map(|log| self.event(log))
-                        .for_each(&mut each);
+                    logs.into_iter().for_each(&mut each);
                     let Some(next) = to.checked_add(1) else {
                         break;
                     };

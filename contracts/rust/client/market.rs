@@ -13,8 +13,9 @@ use crate::{
 };
 use alloy::{
     primitives::{Address, B256, Bytes, U256, keccak256},
+    rpc::types::Filter,
     signers::SignerSync,
-    sol_types::{SolCall, SolStruct},
+    sol_types::{SolCall, SolEvent, SolStruct},
 };
 
 /// Where a query stands on chain.
@@ -24,19 +25,21 @@ pub enum QueryStatus {
     Unknown,
     /// Waiting for an answer.
     Funded,
-    /// Answered and paid.
+    /// Answered; the payment is due to members and custodian.
     Answered,
     /// Declined; the payment is credited to the researcher.
     Refused,
     /// Not answered in time; the payment is credited to the researcher.
     Expired,
+    /// Answered, and the payment is with members' pool and custodian.
+    Settled,
 }
 
 /// A query as it stands on chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryState {
-    /// Who paid.
-    pub researcher: Address,
+    /// Who the escrow belongs to: the researcher, and once answered the custodian.
+    pub beneficiary: Address,
     /// The dataset.
     pub dataset: DatasetId,
     /// The snapshot it was asked of.
@@ -49,7 +52,7 @@ pub struct QueryState {
     pub token: Address,
     /// Payment in base units.
     pub amount: u128,
-    /// Hash of the plan bytes.
+    /// Hash of the plan bytes; zero once answered.
     pub plan_hash: B256,
 }
 
@@ -265,10 +268,11 @@ impl Client {
         Ok(sender.send(self.market_call(&call)).await?.done(()))
     }
 
-    /// Step 7 of 8: moves a snapshot's member rewards into the reward pool; returns base units.
+    /// Step 7 of 8: splits the payments of a snapshot's answered queries in one token: members' part into the reward pool,
+    /// the rest to the custodian's credit. Returns the members' part in base units.
     ///
     /// # Errors
-    /// There is nothing to settle.
+    /// No answered query waits to be settled, or the node cannot be reached.
     pub async fn settle(
         &self,
         sender: &Account,
@@ -276,18 +280,68 @@ impl Client {
         snapshot: SnapshotId,
         token: Address,
     ) -> Result<Done<U256>, ChainError> {
-        let call = IQueryMarket::settleRewardsCall {
-            datasetId: U256::from(dataset.0),
-            snapshotId: U256::from(snapshot.0),
-            token,
+        let queries = self.unsettled(dataset, snapshot, token).await?;
+        if queries.is_empty() {
+            return Err(ChainError::NothingToSettle { dataset, snapshot });
+        }
+        self.settle_queries(sender, &queries).await
+    }
+
+    /// As [`Client::settle`], for queries that the caller names.
+    ///
+    /// # Errors
+    /// One of them is not answered, or already settled; nothing is settled then.
+    pub async fn settle_queries(
+        &self,
+        sender: &Account,
+        queries: &[QueryId],
+    ) -> Result<Done<U256>, ChainError> {
+        let call = IQueryMarket::settleCall {
+            queryIds: queries.iter().map(|query| query.0).collect(),
         };
         let mined = sender.send(self.market_call(&call)).await?;
-        let settled = account::event::<IQueryMarket::RewardsSettled>(
-            &mined,
-            self.at.market,
-            "RewardsSettled",
-        )?;
-        Ok(mined.done(settled.amount))
+        let rewards = mined
+            .logs
+            .iter()
+            .filter(|log| log.address() == self.at.market)
+            .filter_map(|log| IQueryMarket::QuerySettled::decode_log(&log.inner).ok())
+            .fold(U256::ZERO, |sum, settled| {
+                sum.saturating_add(settled.memberRewards)
+            });
+        Ok(mined.done(rewards))
+    }
+
+    /// Queries of a snapshot that were answered and paid in `token`, but not settled yet.
+    ///
+    /// # Errors
+    /// The node cannot be reached.
+    pub async fn unsettled(
+        &self,
+        dataset: DatasetId,
+        snapshot: SnapshotId,
+        token: Address,
+    ) -> Result<Vec<QueryId>, ChainError> {
+        let filter = Filter::new()
+            .address(self.at.market)
+            .event_signature(IQueryMarket::AnswerAccepted::SIGNATURE_HASH)
+            .topic2(U256::from(dataset.0))
+            .topic3(U256::from(snapshot.0));
+        let last = self.chain.block_number().await?;
+        let mut answered = Vec::new();
+        self.each_log(&filter, self.at.block..=last, |log| {
+            if let Ok(event) = IQueryMarket::AnswerAccepted::decode_log(&log.inner) {
+                answered.push(QueryId(event.queryId));
+            }
+        })
+        .await?;
+        let mut waiting = Vec::new();
+        for query in answered {
+            let state = self.query(query).await?;
+            if state.status == QueryStatus::Answered && state.token == token {
+                waiting.push(query);
+            }
+        }
+        Ok(waiting)
     }
 
     /// Pays an account what the market owes it (custodian fees, refunds); returns base units.
@@ -315,7 +369,7 @@ impl Client {
             .market_read(IQueryMarket::queryCall { queryId: query.0 })
             .await?;
         Ok(QueryState {
-            researcher: state.researcher,
+            beneficiary: state.beneficiary,
             dataset: DatasetId(state.datasetId),
             snapshot: SnapshotId(narrow("snapshot id", U256::from(state.snapshotId))?),
             deadline: state.deadline,
@@ -325,6 +379,7 @@ impl Client {
                 2 => QueryStatus::Answered,
                 3 => QueryStatus::Refused,
                 4 => QueryStatus::Expired,
+                5 => QueryStatus::Settled,
                 _ => QueryStatus::Unknown,
             },
             token: state.token,

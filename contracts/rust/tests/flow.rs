@@ -335,6 +335,23 @@ async fn query_and_pay(
         .unwrap();
     assert_eq!(settled.value, U256::from(PRICE * 9 / 10));
     gas.push(settled.gas_used);
+    let again = client
+        .settle(relayer, world.dataset, SnapshotId(1), token)
+        .await;
+    assert!(matches!(
+        again.unwrap_err(),
+        ChainError::NothingToSettle { .. }
+    ));
+    expect_revert(
+        client.settle_queries(relayer, &[query]).await,
+        Contract::QueryMarket,
+        "QueryNotAnswered",
+        Family::Refused,
+    );
+    assert_eq!(
+        client.query(query).await.unwrap().status,
+        QueryStatus::Settled
+    );
     gas.extend(claim_all(world, people, relayer, settled.value).await);
     client
         .withdraw(custodian, token, custodian.address())
