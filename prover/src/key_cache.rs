@@ -33,6 +33,11 @@ pub enum KeyEvent {
     Damaged,
 }
 
+/// The file in which `directory` holds a development key.
+pub fn key_path(directory: &Path, id: &DevelopmentKey) -> PathBuf {
+    directory.join(format!("{}-{}.pk", id.id(), &id.pinned().digest[..16]))
+}
+
 /// Returns a development key from `directory`, generating and storing it when needed.
 ///
 /// # Errors
@@ -48,7 +53,7 @@ pub fn development_key(
         return Err(KeyError::Insecure { id: id.id() }.into());
     }
     let pinned = id.pinned();
-    let path = directory.join(format!("{}-{}.pk", id.id(), &pinned.digest[..16]));
+    let path = key_path(directory, id);
     if let Ok(bytes) = fs::read(&path) {
         match ProvingKey::from_pinned_bytes(&bytes, pinned.digest, &id.shape()) {
             Ok(key) => {
@@ -61,7 +66,10 @@ pub fn development_key(
     event(KeyEvent::Generating);
     let bytes = id.generate(production)?.to_bytes()?;
     let key = ProvingKey::from_pinned_bytes(&bytes, pinned.digest, &id.shape())?;
-    let io = |source| CacheError::Io { path: path.clone(), source };
+    let io = |source| CacheError::Io {
+        path: path.clone(),
+        source,
+    };
     fs::create_dir_all(directory).map_err(io)?;
     // A reader never sees half a key: write aside, then rename.
     let aside = path.with_extension(format!("tmp{}", std::process::id()));

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod error;
 mod home;
+mod output;
 mod progress;
 mod query;
 mod source;

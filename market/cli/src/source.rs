@@ -213,20 +213,6 @@ impl Declared {
     }
 }
 
-/// Reads and codes: a table with its codebook or an inferred one, or the synthetic cohort;
-/// `members` keeps the first so many people, `used_columns` only those columns.
-///
-/// # Errors
-/// As [`declare`] and [`Declared::code`].
-pub fn load(
-    data: Option<&Path>,
-    table: &TableArgs,
-    members: Option<usize>,
-    used_columns: Option<&[String]>,
-) -> Result<Source, CliError> {
-    declare(data, table, members)?.code(used_columns)
-}
-
 /// Answers in clear text, from the records of the same people, without codes or plans.
 ///
 /// # Errors
