@@ -272,9 +272,13 @@ impl Shape {
     pub fn fold_flags(&self) -> usize {
         self.fold(RESULTS)
     }
+    /// 1 / zeta (witness).
+    pub fn zeta_inverse(&self) -> usize {
+        self.fold_flags() + 1
+    }
     /// Number of all variables.
     pub fn variables(&self) -> usize {
-        self.fold_flags() + 1
+        self.zeta_inverse() + 1
     }
 }
 
@@ -344,9 +348,13 @@ impl Shape {
     pub fn fold_row(&self, t: usize) -> usize {
         self.boolean_row(RESULTS + 2) + t
     }
+    /// Row that makes zeta, hence beta, invertible.
+    pub fn inverse_row(&self) -> usize {
+        self.fold_row(RESULTS + 2)
+    }
     /// Rows that keep one, gamma, V and the blinding of block 2 independent.
     pub fn trivial_row(&self, step: usize) -> usize {
-        self.fold_row(RESULTS + 2) + step
+        self.inverse_row() + 1 + step
     }
     /// Number of rows in use.
     pub fn rows(&self) -> usize {

@@ -71,6 +71,8 @@ pub fn control_after_gamma(
     for l in 2..=s.columns {
         z[s.power(l)] = powers[l];
     }
+    // Zero has no inverse and no proof; a challenge is zero with probability 1/p.
+    z[s.zeta_inverse()] = zeta.inverse().unwrap_or_default();
     z[Shape::GAMMA] = *gamma;
     z[Shape::FOLD] = public.fold(&zeta, gamma);
     let mut above = z[s.u(s.entries() - 1)];

@@ -180,6 +180,12 @@ pub fn for_each_row(s: &Shape, mut emit: impl FnMut(Sparse, Sparse, Sparse)) {
         vec![gamma()],
         vec![(one, Shape::FOLD), (minus, s.zeta())],
     );
+    // (S9) zeta is not zero: with beta = 0, D would be free in S5, and with it V and every value
+    emit(
+        vec![(one, s.zeta())],
+        vec![(one, s.zeta_inverse())],
+        vec![(one, Shape::ONE)],
+    );
     // independence of the remaining committed variables
     for v in [Shape::ONE, Shape::GAMMA, Shape::FOLD, s.aux_blinding()] {
         emit(vec![], vec![(one, v)], vec![]);

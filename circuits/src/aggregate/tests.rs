@@ -131,6 +131,19 @@ fn satisfied(shape: &Shape, z: Vec<Fr>) -> bool {
     cs.is_satisfied().unwrap()
 }
 
+/// Rows that an assignment does not satisfy.
+fn broken_rows(shape: &Shape, z: &[Fr]) -> Vec<usize> {
+    let value = |terms: &super::rows::Sparse| terms.iter().map(|(c, v)| *c * z[*v]).sum::<Fr>();
+    let (mut broken, mut row) = (Vec::new(), 0);
+    for_each_row(shape, |a, b, c| {
+        if value(&a) * value(&b) != value(&c) {
+            broken.push(row);
+        }
+        row += 1;
+    });
+    broken
+}
+
 #[test]
 fn rows_stand_where_the_layout_says() {
     for size in [ChunkSize::Tiny, ChunkSize::Small] {
@@ -153,6 +166,7 @@ fn rows_stand_where_the_layout_says() {
                 assert_eq!(rows[s.open_row(9)].2, vec![(Fr::ONE, s.opened(9))]);
                 assert_eq!(rows[s.boolean_row(RESULTS)].0, vec![(Fr::ONE, s.direct())]);
                 assert_eq!(rows[s.fold_row(RESULTS + 1)].2[0], (Fr::ONE, Shape::FOLD));
+                assert_eq!(rows[s.inverse_row()].1, vec![(Fr::ONE, s.zeta_inverse())]);
                 assert_eq!(rows[s.trivial_row(3)].1, vec![(Fr::ONE, s.aux_blinding())]);
             }
         }
@@ -356,6 +370,62 @@ fn single_gamma_forgery_works_against_one_gamma_and_fails_against_four() {
             assert_eq!(verdict, Err(VerifyError::Pairing));
         }
     }
+}
+
+/// With zeta = 0 inside the circuit, tables and cell sums collapse to zero, D becomes free and
+/// absorbs whatever V demands. Where no slot that a part counts is taken, the rows that bind the
+/// records hold as well: without S9 any answer could be proven.
+#[test]
+fn zero_zeta_forgery_over_empty_slots_fails() {
+    let s = *KEY.shape();
+    let pass = moments_pass();
+    let mut rng = ChaCha20Rng::seed_from_u64(50);
+    let codes = vec![vec![0u8; s.slots]; 4];
+    let blindings: Vec<Fr> = (0..4).map(|_| Fr::rand(&mut rng)).collect();
+    let columns: Vec<G1Affine> = codes.iter().zip(&blindings).map(|(c, r)| commit_column(&KEY, c, r)).collect();
+    let private = AggregatePrivate { codes, blindings };
+    // a thousand people of code 50, out of nowhere
+    let mut lie = [0u64; RESULTS];
+    lie[..3].copy_from_slice(&[1000, 50_000, 2_500_000]);
+    let p = public(&KEY, &columns, &pass, 0, Some(&lie));
+    let mut z = before_gamma(&s, &p, &private, &Blindings { aux: Fr::rand(&mut rng), res: Fr::ZERO });
+    z[s.zeta()] = Fr::ZERO;
+    z[s.g(0, 0)..s.aux_blinding()].fill(Fr::ZERO);
+    let active = Fr::from(s.active() as u64);
+    for l in 0..s.columns {
+        z[s.mu(l * 256)] = active;
+    }
+    z[s.muq(50)] = Fr::from(1000u64);
+    z[s.muq(s.cells)] = active - Fr::from(1000u64);
+    let aux = G1Projective::msm(&KEY.aux, &z[s.zeta()..=s.aux_blinding()]).unwrap().into_affine();
+    let gamma = p.gamma(&p.zeta(), &aux, &G1Affine::zero());
+    let inverse = gamma.inverse().unwrap();
+    z[s.instance()..].fill(Fr::ZERO);
+    z[Shape::GAMMA] = gamma;
+    z[Shape::FOLD] = p.fold(&p.zeta(), &gamma);
+    z[s.inv(0, 0)..s.z(0)].fill(inverse);
+    for l in 0..s.columns {
+        z[s.z(l * 256)] = active * inverse;
+    }
+    for q in [50, s.cells] {
+        z[s.zq(q)] = z[s.muq(q)] * inverse;
+    }
+    z[s.fold_flags()] = z[Shape::FOLD] * inverse;
+    let mut acc = (z[s.fold_flags()] - Fr::from(p.flags())) * inverse;
+    for (t, y) in lie.iter().enumerate() {
+        for v in [s.selected(t), s.kept(t), s.opened(t)] {
+            z[v] = Fr::from(*y);
+        }
+        z[s.fold(t)] = acc;
+        acc = (acc - Fr::from(*y)) * inverse;
+    }
+    z[s.difference(2)] = acc;
+    let broken = broken_rows(&s, &z);
+    assert_eq!(broken, [s.inverse_row()], "S9 alone stands in the way");
+    let circuit = AggregateCircuit { shape: s, assignment: Some(z) };
+    let stock = Stock::create_random_proof_with_reduction(circuit, &KEY.to_stock(), &mut rng).unwrap();
+    let proof = Proof { a: stock.a, b: stock.b, c: stock.c, aux, res: G1Affine::zero() };
+    assert_eq!(verify_item(&AnswerItem { public: p, vk: &KEY.vk, proof: &proof }), Err(VerifyError::Pairing));
 }
 
 #[test]

@@ -3,53 +3,53 @@
 static PINNED: [[Pinned; 3]; 3] = [
     [
         Pinned {
-            rows: 8048,
-            circuit_id: "e1ca5edcd6addca5c64dda376925838dd1779e58ac4c0f4960f46b236786213e",
-            digest: "743f297a6b8210c73cd7b256fe34803acc94eef9e02427f470609463dde68470",
+            rows: 8049,
+            circuit_id: "dfb92bc5cb4adffbbb6f1b824b17eff7a15e2f5922341538018d7d0e237449d2",
+            digest: "e14e3ba85aca55ee529e52b42a0fbc4bbca2b0a175a9d22664a0f6527629730c",
         },
         Pinned {
-            rows: 7284,
-            circuit_id: "3aea46f5b1ce3d685d698fe04cc31fba465d216b9784d3fdbc41e0a975900648",
-            digest: "e2b446eb8345ec0c7e0d327a1c3afe1fc3a08f4f41295f09e39c6cad56a6849e",
+            rows: 7285,
+            circuit_id: "44e2b2e6fa25c48cc480f44a1d8240595543c0db3c5ae5684cf6907a811bbfce",
+            digest: "99bb2d6b2a6d8d8018a6a713890d93911e2074011a9777405b3e39a21d05e9f4",
         },
         Pinned {
-            rows: 7284,
-            circuit_id: "e2b79a0510bc963759694315d5955b769737364b5d0b1284167d8927e7e9b1f3",
-            digest: "097b708826743532fee0300b265811f3711d871e00007318ba3cde4a802ad620",
-        },
-    ],
-    [
-        Pinned {
-            rows: 16378,
-            circuit_id: "76f3ebeda598c3e690f5d2c9bf453bc52a265c18ae10fec398a047c530388490",
-            digest: "521e93ff7f5bb4cff25503e649bb9e56c61ea00fc8df890f02b34d3de2dc1c2d",
-        },
-        Pinned {
-            rows: 15614,
-            circuit_id: "5cbff63676459884a3c30fd610cbb30b90a4a1573cca496fcc08162e280c11ef",
-            digest: "5b4a2c0ad02180ffe5b1e02e22ddf2e5af1593ec4b4139a18f654accfe83104c",
-        },
-        Pinned {
-            rows: 15614,
-            circuit_id: "c971e92ae65c270928e0174f714d1daa23535370aee1ddd0549343d716ab3c29",
-            digest: "74e0eb86c0b8d3085115450c7b3d48e135540f76fd1056f9c5791f6264dd11c3",
+            rows: 7285,
+            circuit_id: "a30a689e3a8bac1bf9da88420da3be0abdee6217c83ff6cbe22801602ee7fd54",
+            digest: "dae1ca21b8cdbba9f5856fc719099b3cac37b33e8be88ffc70bac31dd5c96725",
         },
     ],
     [
         Pinned {
-            rows: 65528,
-            circuit_id: "c24d1b2ca448a8a73f26728e9c0f3aac3e26d9c43190699bc79422807451c147",
-            digest: "2663ad75e7a41c13202f74dac570b74323a6c826492f7b679c9e1eba7fb2e0d2",
+            rows: 16379,
+            circuit_id: "8781e369d64fbf7f85a7b951ee2486de1c8e51f5e5614c9832f3bf4f1b2097ab",
+            digest: "333a7eeca0ccccd8a6492a96da3445c0dd5efc855419985baa7bbaef3af7941a",
         },
         Pinned {
-            rows: 64764,
-            circuit_id: "fb8c8a2f0435c016bba32a766c43959d866132f72b388c1a90444e95861b98bf",
-            digest: "0804182cc8c74858ec3d3baeda9e8f621475433d2be3d0669e2e10ab0349a132",
+            rows: 15615,
+            circuit_id: "42147978235fd56fa8e8debed12ddee9e03dc8650cf16df23e3a7bcc87a8be6a",
+            digest: "348f6497a74e645156cd4e2a0b86ec46e273a664f171adefeba20b9cb6a0d2d2",
         },
         Pinned {
-            rows: 64764,
-            circuit_id: "fc152bfa62df888a9546df1306320aaeaf8cceab7c5c3cd3a6f7aca817e4dd39",
-            digest: "95b6db221d8f8955ae6e0781dce32c282dd21159e1127c16cf72d9414184f8b7",
+            rows: 15615,
+            circuit_id: "c8f131bac59990bf4948d1e6a6537ee6ce134f1a2eda60c19ebf9b25bdea003f",
+            digest: "2fee30f4192a1d014c56ed24436dad73e7dbde0884721b11811e7e3851cb7c60",
+        },
+    ],
+    [
+        Pinned {
+            rows: 65529,
+            circuit_id: "27fd8f33cf6a461dbd9c17a9a5c45c5caafad1e22607513718424a081e81b333",
+            digest: "fa6e1c6f116ee03397ba49ba60d77863058b86aee42da31b0efb0ce7e751a17c",
+        },
+        Pinned {
+            rows: 64765,
+            circuit_id: "ff91f83fda63f918e21b53587bf3f3fed9c1fc97810b0e0c4e8998f34bb8c161",
+            digest: "c62a434e5166509797cdcb4420569b6c59e885f56ed269db2f0a02cee51b8ebf",
+        },
+        Pinned {
+            rows: 64765,
+            circuit_id: "772fd5846feb522250a910d47476002bba8933f1961a40cf9dff3913e41d1118",
+            digest: "a85d273223f9d2d2ba412703980be827740aa3dfb439463b082d4f7454427dfa",
         },
     ],
 ];
