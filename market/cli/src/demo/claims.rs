@@ -40,14 +40,15 @@ pub async fn claim_all(
     let chain = |e| chain_error(&e);
     let token = world.client.deployment().token;
     let zero = || "0".to_owned();
-    let owed = world.client.credit(token, cast.custodian.address()).await.map_err(chain)?;
-    if owed == U256::ZERO {
+    let waiting =
+        world.client.unsettled(world.dataset, world.snapshot, token).await.map_err(chain)?;
+    if waiting.is_empty() {
         // Every query was refused: nothing to share.
         return Ok(Paid { settled: zero(), claimed: zero(), share: zero(), settle_gas: 0, gas: 0 });
     }
     let settled = world
         .client
-        .settle(&cast.relayer, world.dataset, world.snapshot, token)
+        .settle_queries(&cast.relayer, &waiting)
         .await
         .map_err(chain)?;
     world.client.withdraw(&cast.custodian, token, cast.custodian.address()).await.map_err(chain)?;

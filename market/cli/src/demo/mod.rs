@@ -38,15 +38,18 @@ pub fn run(args: &DemoArgs, as_json: bool) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
         CliError::new(Kind::Failed, "runtime_failed", e, "Check the limits of this machine (ulimit -u).")
     })?;
-    let report = runtime.block_on(play(args))?;
+    let Report { mut json, verdict } = runtime.block_on(play(args))?;
     if as_json {
-        println!("{}", report.json);
+        if let Some(error) = &verdict {
+            json["error"] = error.document()["error"].take();
+        }
+        println!("{json}");
     } else {
-        print!("{}", report::text(&report.json));
+        print!("{}", report::text(&json));
     }
-    match report.verdict {
+    match verdict {
         None => Ok(()),
-        Some(error) => Err(error),
+        Some(error) => Err(error.after_document()),
     }
 }
 
