@@ -125,3 +125,32 @@ fn small_multiple(basis: &G1Affine, code: u8) -> G1Projective {
     acc
 }
 
+/// Adds one point to each sum, or takes it away: a member joins or leaves the column commitments.
+///
+/// # Panics
+/// When the slices differ in length.
+pub fn accumulate(sums: &mut [G1Projective], points: &[G1Affine], join: bool) {
+    assert_eq!(sums.len(), points.len());
+    for (sum, point) in sums.iter_mut().zip(points) {
+        if join {
+            *sum += point;
+        } else {
+            *sum -= point;
+        }
+    }
+}
+
+/// Takes a group of members, given by its own sums, out of the column commitments.
+///
+/// # Panics
+/// When the slices differ in length.
+pub fn subtract(sums: &mut [G1Projective], group: &[G1Projective]) {
+    assert_eq!(sums.len(), group.len());
+    sums.iter_mut().zip(group).for_each(|(sum, part)| *sum -= part);
+}
+
+/// The sums as points.
+pub fn column_commitments(sums: &[G1Projective]) -> Vec<G1Affine> {
+    use ark_ec::CurveGroup;
+    G1Projective::normalize_batch(sums)
+}

@@ -8,8 +8,9 @@
 use crate::commitment::FixedBase;
 use crate::transcript::{Hasher, Tag, address_word};
 use ark_bn254::{Fr, G1Affine, G1Projective};
-use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{AdditiveGroup, UniformRand};
+use crate::words::Word;
+use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
+use ark_ff::{AdditiveGroup, PrimeField, UniformRand};
 use ark_std::rand::{CryptoRng, Rng};
 use zeroize::Zeroize;
 
@@ -139,6 +140,70 @@ pub fn verify(
     }
 }
 
+/// One registration of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchItem<'a> {
+    /// Where and for whom.
+    pub seat: Seat,
+    /// The slot's base.
+    pub basis: G1Affine,
+    /// One commitment per column.
+    pub commitments: &'a [G1Affine],
+    /// The proof.
+    pub proof: OpeningProof,
+}
+
+/// Verifies many registrations with one multi-scalar product, about a twentieth of the work of one by one.
+///
+/// # Errors
+/// As [`verify`], for the first registration that fails on its own.
+///
+/// # Security
+/// `seed` must be a hash that binds every item, e.g. of the transaction that carries them; then a batch with a wrong
+/// item passes with probability 2^-128.
+pub fn verify_batch(
+    items: &[BatchItem<'_>],
+    blinding_base: &G1Affine,
+    seed: &Word,
+) -> Result<(), RegistrationError> {
+    let mut points = vec![*blinding_base];
+    let mut scalars = vec![Fr::ZERO];
+    for (index, item) in items.iter().enumerate() {
+        if item.commitments.is_empty() {
+            return Err(RegistrationError::Empty);
+        }
+        if let Some(column) = item.commitments.iter().position(|c| c.is_zero()) {
+            return Err(RegistrationError::Infinity { column });
+        }
+        let hash = Hasher::new(Tag::Weight).word(seed).integer(index as u128).finish();
+        let mut low = [0u8; 16];
+        low.copy_from_slice(&hash[16..]);
+        let weight = Fr::from(u128::from_be_bytes(low));
+        let combiner = item.seat.combiner(item.commitments);
+        let e = challenge(&combiner, &item.proof.r);
+        scalars[0] += weight * item.proof.s2;
+        points.push(item.basis);
+        scalars.push(weight * item.proof.s1);
+        points.push(item.proof.r);
+        scalars.push(-weight);
+        let mut factor = -(weight * e);
+        for commitment in item.commitments {
+            points.push(*commitment);
+            scalars.push(factor);
+            factor *= combiner;
+        }
+    }
+    let scalars: Vec<_> = scalars.iter().map(|s| s.into_bigint()).collect();
+    if G1Projective::msm_bigint(&points, &scalars) == G1Projective::ZERO {
+        return Ok(());
+    }
+    for item in items {
+        verify(&item.seat, &item.basis, blinding_base, item.commitments, &item.proof)?;
+    }
+    // A single failure always shows above; without one the product would have been zero.
+    Err(RegistrationError::Proof { slot: items.first().map_or(0, |item| item.seat.slot) })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -193,6 +258,23 @@ mod tests {
             assert!(!check(&m, &seat, &m.commitments, &m.proof), "{seat:?}");
         }
         assert!(verify(&m.seat, &m.key.slots[6], &m.key.blinding, &m.commitments, &m.proof).is_err());
+    }
+
+    #[test]
+    fn a_batch_accepts_what_each_accepts_and_names_the_one_that_fails() {
+        let m = member();
+        let item = BatchItem { seat: m.seat, basis: m.key.slots[5], commitments: &m.commitments, proof: m.proof };
+        assert_eq!(verify_batch(&[], &m.key.blinding, &[1; 32]), Ok(()));
+        assert_eq!(verify_batch(&[item, item, item], &m.key.blinding, &[1; 32]), Ok(()));
+        let mut bad = item;
+        bad.proof.s2 += Fr::from(1u64);
+        bad.seat.slot = 5;
+        let refused = verify_batch(&[item, bad, item], &m.key.blinding, &[1; 32]);
+        assert_eq!(refused, Err(RegistrationError::Proof { slot: 5 }));
+        // two errors that cancel without weights
+        let mut other = item;
+        other.proof.s2 -= Fr::from(1u64);
+        assert!(verify_batch(&[bad, other], &m.key.blinding, &[1; 32]).is_err());
     }
 
     #[test]
