@@ -42,6 +42,8 @@ pub struct CliError {
     pub place: Vec<String>,
     /// The place, for a script: what stands under `detail` in the JSON document.
     pub detail: Value,
+    /// Whether stdout has told already.
+    documented: bool,
 }
 
 impl CliError {
@@ -60,6 +62,7 @@ impl CliError {
             next: next.into(),
             place: Vec::new(),
             detail: Value::Null,
+            documented: false,
         }
     }
 
@@ -85,20 +88,33 @@ impl CliError {
         }
     }
 
-    /// Tells the user, as one JSON document on stdout or as text on stderr.
+    /// The same problem, of which a JSON document on stdout has told already.
+    #[must_use]
+    pub fn after_document(mut self) -> Self {
+        self.documented = true;
+        self
+    }
+
+    /// The problem as a JSON document.
+    pub fn document(&self) -> Value {
+        let mut problem = json!({"error": {
+            "code": self.code,
+            "exit": self.exit_code(),
+            "message": self.message,
+            "charged": self.charged,
+            "next": self.next,
+        }});
+        if !self.detail.is_null() {
+            problem["error"]["detail"] = self.detail.clone();
+        }
+        problem
+    }
+
+    /// Tells the user: text on stderr, and one JSON document on stdout where that is asked for.
     pub fn report(&self, as_json: bool) {
-        if as_json {
-            let mut problem = json!({"error": {
-                "code": self.code,
-                "exit": self.exit_code(),
-                "message": self.message,
-                "charged": self.charged,
-                "next": self.next,
-            }});
-            if !self.detail.is_null() {
-                problem["error"]["detail"] = self.detail.clone();
-            }
-            println!("{problem}");
+        if as_json && !self.documented {
+            // When stdout is gone, stderr and the exit code still tell.
+            let _ = crate::output::json(&self.document());
         }
         eprintln!("error[{}]: {}", self.code, self.message);
         for line in &self.place {

@@ -16,7 +16,7 @@ mod verify;
 
 use args::{Cli, Command, DatasetCommand, QueryCommand, VerifyCommand};
 use clap::{CommandFactory, Parser};
-use error::CliError;
+use error::{CliError, Kind};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,7 +24,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+            if !e.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if std::env::args_os().any(|word| word == "--json") {
+                let usage = CliError::new(Kind::Usage, "usage", e.kind(), "Run `salus --help`.");
+                let _ = output::json(&usage.document());
+            }
+            return ExitCode::from(2);
         }
     };
     let json = cli.json;

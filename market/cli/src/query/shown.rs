@@ -110,12 +110,13 @@ fn meaning(codebook: &Codebook, logical: usize, from: u8, to: u8) -> Option<Stri
         Coded::Bucket { from, to } => Some(format!("[{from},{to})")),
         Coded::Number(number) => Some(number.to_string()),
     };
-    let values = codebook.columns().get(logical)?.kind().count();
+    let column = codebook.columns().get(logical)?;
+    let values = column.kind().count();
     let last = u8::try_from(values + usize::from(FIRST_VALUE) - 1)
         .unwrap_or(u8::MAX)
         .min(to);
     let mut words = Vec::new();
-    if from == MISSING {
+    if from == MISSING && column.nullable() {
         words.extend(word(MISSING));
     }
     let first = from.max(FIRST_VALUE);
