@@ -2,6 +2,9 @@
 
 pub mod answer;
 pub mod chunk;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod lanes;
 pub mod msm;
 pub mod prove;
 

@@ -12,24 +12,24 @@ use rayon::prelude::*;
 
 /// An affine point as plain coordinates; infinity is (0, 0), which is on no curve with b != 0.
 #[derive(Clone, Copy)]
-struct Point<F> {
-    x: F,
-    y: F,
+pub(crate) struct Point<F> {
+    pub(crate) x: F,
+    pub(crate) y: F,
 }
 
 impl<F: Field> Point<F> {
-    const INFINITY: Self = Self { x: F::ZERO, y: F::ZERO };
+    pub(crate) const INFINITY: Self = Self { x: F::ZERO, y: F::ZERO };
 
     fn is_infinity(&self) -> bool {
         self.x.is_zero() && self.y.is_zero()
     }
 }
 
-fn plain<C: SWCurveConfig>(p: &Affine<C>) -> Point<C::BaseField> {
+pub(crate) fn plain<C: SWCurveConfig>(p: &Affine<C>) -> Point<C::BaseField> {
     p.xy().map_or(Point::INFINITY, |(x, y)| Point { x, y })
 }
 
-fn affine<C: SWCurveConfig>(p: &Point<C::BaseField>) -> Affine<C> {
+pub(crate) fn affine<C: SWCurveConfig>(p: &Point<C::BaseField>) -> Affine<C> {
     if p.is_infinity() { Affine::zero() } else { Affine::new_unchecked(p.x, p.y) }
 }
 
@@ -37,7 +37,7 @@ fn affine<C: SWCurveConfig>(p: &Point<C::BaseField>) -> Affine<C> {
 const BATCH: usize = 1024;
 
 /// Reusable buffers of the pair adder.
-struct Adder<F> {
+pub(crate) struct Adder<F> {
     pairs: Vec<(Point<F>, Point<F>)>,
     targets: Vec<u32>,
     denominators: Vec<F>,
@@ -45,7 +45,7 @@ struct Adder<F> {
 }
 
 impl<F: Field> Adder<F> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             pairs: Vec::with_capacity(BATCH),
             targets: Vec::with_capacity(BATCH),
@@ -54,7 +54,7 @@ impl<F: Field> Adder<F> {
         }
     }
 
-    fn push(&mut self, left: Point<F>, right: Point<F>, target: usize, out: &mut [Point<F>]) {
+    pub(crate) fn push(&mut self, left: Point<F>, right: Point<F>, target: usize, out: &mut [Point<F>]) {
         self.pairs.push((left, right));
         self.targets.push(target as u32);
         if self.pairs.len() == BATCH {
@@ -63,7 +63,7 @@ impl<F: Field> Adder<F> {
     }
 
     /// Adds all pending pairs on a curve with a = 0 and writes them to their targets.
-    fn flush(&mut self, out: &mut [Point<F>]) {
+    pub(crate) fn flush(&mut self, out: &mut [Point<F>]) {
         let mut product = F::ONE;
         for (l, r) in &self.pairs {
             let difference = r.x - l.x;
@@ -172,7 +172,7 @@ fn sum_buckets<F: Field>(points: &[Point<F>], ids: &[u32], mut counts: Vec<u32>)
 }
 
 /// Turns per-bucket counts into start offsets.
-fn offsets(counts: &[u32]) -> Vec<u32> {
+pub(crate) fn offsets(counts: &[u32]) -> Vec<u32> {
     let mut next = 0;
     counts
         .iter()
@@ -182,6 +182,33 @@ fn offsets(counts: &[u32]) -> Vec<u32> {
             start
         })
         .collect()
+}
+
+/// Calls `visit(t, |d|, d < 0)` for every nonzero signed digit d of `window` bits, at most half the
+/// radix in absolute value; the scalar is the sum of `d_t 2^(window t)`.
+pub(crate) fn signed_digits(limbs: &[u64], window: usize, windows: usize, mut visit: impl FnMut(usize, usize, bool)) {
+    let half = 1u64 << (window - 1);
+    let mask = (1u64 << window) - 1;
+    let mut carry = 0;
+    for t in 0..windows {
+        let (limb, shift) = (t * window / 64, t * window % 64);
+        let mut digit = limbs.get(limb).map_or(0, |l| l >> shift);
+        if shift + window > 64 {
+            digit |= limbs.get(limb + 1).map_or(0, |l| l << (64 - shift));
+        }
+        let digit = (digit & mask) + carry;
+        if digit > half {
+            carry = 1;
+            if digit <= mask {
+                visit(t, (mask + 1 - digit) as usize, true);
+            }
+        } else {
+            carry = 0;
+            if digit != 0 {
+                visit(t, digit as usize, false);
+            }
+        }
+    }
 }
 
 /// Sums points by class: `out[k]` is the sum of `points[i]` with `classes[i] == k`.
@@ -272,32 +299,11 @@ impl<C: SWCurveConfig> FixedBaseMsm<C> {
 
     /// Calls `visit(bucket, id)` for every nonzero signed digit of `scalars[first..]`.
     fn digits(&self, first: usize, scalars: &[C::ScalarField], mut visit: impl FnMut(usize, u32)) {
-        let half = 1u64 << (self.window - 1);
-        let mask = (1u64 << self.window) - 1;
         for (k, scalar) in scalars.iter().enumerate() {
-            let limbs = scalar.into_bigint();
-            let limbs = limbs.as_ref();
-            let mut carry = 0;
-            for t in 0..self.windows {
-                let (limb, shift) = (t * self.window / 64, t * self.window % 64);
-                let mut digit = limbs.get(limb).map_or(0, |l| l >> shift);
-                if shift + self.window > 64 {
-                    digit |= limbs.get(limb + 1).map_or(0, |l| l << (64 - shift));
-                }
-                let digit = (digit & mask) + carry;
-                let id = (((first + k) * self.windows + t) as u32) << 1;
-                if digit > half {
-                    carry = 1;
-                    if digit <= mask {
-                        visit((mask + 1 - digit) as usize - 1, id | 1);
-                    }
-                } else {
-                    carry = 0;
-                    if digit != 0 {
-                        visit(digit as usize - 1, id);
-                    }
-                }
-            }
+            let row = (first + k) * self.windows;
+            signed_digits(scalar.into_bigint().as_ref(), self.window, self.windows, |t, digit, negative| {
+                visit(digit - 1, ((row + t) as u32) << 1 | u32::from(negative));
+            });
         }
     }
 

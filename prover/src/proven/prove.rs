@@ -6,8 +6,9 @@
 //! almost all C values are one or small integers.
 
 use super::chunk::{Chunk, ColumnSums};
-use super::msm::{FixedBaseMsm, class_sums, small_msm};
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective, g1, g2};
+use super::lanes::{FixedBase, class_sums, msm};
+use super::msm::small_msm;
+use ark_bn254::{Fr, G1Affine, G1Projective, G2Projective, g1, g2};
 use ark_ec::{CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, FftField, Field, UniformRand, Zero, batch_inversion};
 use ark_poly::{EvaluationDomain, GeneralEvaluationDomain};
@@ -50,7 +51,7 @@ pub struct PartProver {
     key: Arc<ProvingKey>,
     domain: GeneralEvaluationDomain<Fr>,
     coset: GeneralEvaluationDomain<Fr>,
-    quotient: FixedBaseMsm<g1::Config>,
+    quotient: FixedBase,
     control: Vec<ControlRow>,
     /// Rows whose B value contains gamma with coefficient one.
     gamma_g1: G1Projective,
@@ -105,11 +106,10 @@ impl PartProver {
         let sum_rows = s.sum_row(0)..s.sum_row(s.sums());
         let weights: Vec<u32> = (0..s.sums() as u32).collect();
         let ones = regular_slots.chain(s.lookup_row(0, 0)..s.table_row(0));
-        let window = FixedBaseMsm::<g1::Config>::window_for(s.domain());
         Self {
             domain,
             coset,
-            quotient: FixedBaseMsm::new(&key.quotient_coset, window),
+            quotient: FixedBase::new(&key.quotient_coset),
             gamma_g1: gamma_rows.iter().map(|k| key.lagrange_g1[*k]).sum::<G1Projective>(),
             gamma_g2: gamma_rows.iter().map(|k| key.lagrange_g2[*k]).sum::<G2Projective>(),
             sums_g1: small_msm::<g1::Config>(&key.lagrange_g1[sum_rows.clone()], &weights),
@@ -217,15 +217,11 @@ impl PartProver {
         for l in 0..s.columns {
             let rows = s.lookup_row(l, 0)..s.lookup_row(l, 0) + n;
             let codes = &private.codes[l][s.lo..s.hi];
-            a[rows.clone()]
-                .par_iter_mut()
-                .zip(&mut b[rows])
-                .zip(codes)
-                .for_each(|((a, b), code)| {
-                    let k = l * CODES + usize::from(*code);
-                    *a = inverses[k];
-                    *b = table[k];
-                });
+            a[rows.clone()].par_iter_mut().zip(&mut b[rows]).zip(codes).for_each(|((a, b), code)| {
+                let k = l * CODES + usize::from(*code);
+                *a = inverses[k];
+                *b = table[k];
+            });
         }
         a[s.table_row(0)..s.sum_row(0)].copy_from_slice(&table_values);
         b[s.table_row(0)..s.sum_row(0)].copy_from_slice(&table);
@@ -261,7 +257,7 @@ impl PartProver {
             points.push(key.lagrange_g1[row.row]);
             scalars.push(a[row.row]);
         }
-        let a_sum = G1Projective::msm_unchecked(&points, &scalars);
+        let a_sum = msm(&points, &scalars);
 
         // witness part of C
         let first = s.instance();
@@ -274,10 +270,10 @@ impl PartProver {
         }
         points.extend(&key.witness[s.z(0) - first..s.z(s.table_rows()) - first]);
         scalars.extend(&table_values);
-        for v in s.power(2)..s.variables() {
-            if !z[v].is_zero() {
+        for (v, value) in z.iter().enumerate().skip(s.power(2)) {
+            if !value.is_zero() {
                 points.push(key.witness[v - first]);
-                scalars.push(z[v]);
+                scalars.push(*value);
             }
         }
         // minus C on the domain, in the quotient's row basis
@@ -288,7 +284,7 @@ impl PartProver {
                 scalars.push(-c);
             }
         }
-        let mut c_sum = G1Projective::msm_unchecked(&points, &scalars) - self.ones;
+        let mut c_sum = msm(&points, &scalars) - self.ones;
         c_sum -= small_msm::<g1::Config>(&key.quotient_rows[s.sum_row(0)..s.sum_row(s.sums())], &tally.multiplicities);
         for sums in &sums {
             c_sum -= sums.linear.quotient;
@@ -374,10 +370,8 @@ impl PartProver {
         for (l, sums) in sums.iter().enumerate() {
             let open = CODES - 1;
             weighted += small_msm::<g1::Config>(&sums.aux, &weights[l]);
-            weighted += small_msm::<g1::Config>(
-                &key.aux[base(s.u(l * open))..base(s.u((l + 1) * open))],
-                &weights[l][1..],
-            );
+            weighted +=
+                small_msm::<g1::Config>(&key.aux[base(s.u(l * open))..base(s.u((l + 1) * open))], &weights[l][1..]);
             acc += sums.linear.aux * powers[l] + sums.linear.multiplicities;
         }
         acc += weighted * powers[s.columns];
