@@ -24,6 +24,15 @@ pub enum Kind {
     CouldNotCheck,
 }
 
+/// Where a problem lies.
+#[derive(Debug)]
+struct Place {
+    /// For a person.
+    lines: Vec<String>,
+    /// For a script: what stands under `detail` in the JSON document.
+    detail: Value,
+}
+
 /// A problem as a person and a script see it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -38,10 +47,8 @@ pub struct CliError {
     pub charged: String,
     /// The next step.
     pub next: String,
-    /// The place, in words for a person: further lines under the message.
-    pub place: Vec<String>,
-    /// The place, for a script: what stands under `detail` in the JSON document.
-    pub detail: Value,
+    /// Where it lies, when that can be told.
+    place: Option<Box<Place>>,
     /// Whether stdout has told already.
     documented: bool,
 }
@@ -60,17 +67,15 @@ impl CliError {
             message: message.to_string(),
             charged: "nothing".to_owned(),
             next: next.into(),
-            place: Vec::new(),
-            detail: Value::Null,
+            place: None,
             documented: false,
         }
     }
 
     /// The same problem with the place where it lies.
     #[must_use]
-    pub fn at(mut self, place: Vec<String>, detail: Value) -> Self {
-        self.place = place;
-        self.detail = detail;
+    pub fn at(mut self, lines: Vec<String>, detail: Value) -> Self {
+        self.place = Some(Box::new(Place { lines, detail }));
         self
     }
 
@@ -86,6 +91,11 @@ impl CliError {
             Kind::TryAgain => 7,
             Kind::CouldNotCheck => 8,
         }
+    }
+
+    /// The place for a person: further lines under the message.
+    pub fn lines(&self) -> &[String] {
+        self.place.as_ref().map_or(&[], |place| &place.lines)
     }
 
     /// The same problem, of which a JSON document on stdout has told already.
@@ -104,8 +114,10 @@ impl CliError {
             "charged": self.charged,
             "next": self.next,
         }});
-        if !self.detail.is_null() {
-            problem["error"]["detail"] = self.detail.clone();
+        if let Some(place) = &self.place
+            && !place.detail.is_null()
+        {
+            problem["error"]["detail"] = place.detail.clone();
         }
         problem
     }
@@ -117,7 +129,7 @@ impl CliError {
             let _ = crate::output::json(&self.document());
         }
         eprintln!("error[{}]: {}", self.code, self.message);
-        for line in &self.place {
+        for line in self.lines() {
             eprintln!("  {line}");
         }
         eprintln!("  charged: {}", self.charged);

@@ -13,6 +13,7 @@ use crate::audit::{self, Depth};
 use crate::bundle::{self, BundleInput};
 use crate::error::{CliError, Kind};
 use crate::home;
+use crate::output;
 use crate::progress::{Interrupt, Stage};
 use crate::source::{self, Source};
 use ask::{Asked, ask, interrupted};
@@ -43,9 +44,9 @@ pub fn run(args: &DemoArgs, as_json: bool) -> Result<(), CliError> {
         if let Some(error) = &verdict {
             json["error"] = error.document()["error"].take();
         }
-        println!("{json}");
+        output::json(&json)?;
     } else {
-        print!("{}", report::text(&json));
+        output::text(&report::text(&json))?;
     }
     match verdict {
         None => Ok(()),

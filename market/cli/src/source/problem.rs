@@ -213,10 +213,10 @@ mod tests {
             (error.exit_code(), error.code.as_str()),
             (6, "query_unknown_column")
         );
-        assert_eq!(error.place[0], "line 3, column 7: WHERE hieght > 3");
-        assert_eq!(error.place[1].trim(), "^^^^^^");
-        let column = error.place[0].find("hieght").unwrap();
-        assert_eq!(error.place[1].find('^'), Some(column));
+        assert_eq!(error.lines()[0], "line 3, column 7: WHERE hieght > 3");
+        assert_eq!(error.lines()[1].trim(), "^^^^^^");
+        let column = error.lines()[0].find("hieght").unwrap();
+        assert_eq!(error.lines()[1].find('^'), Some(column));
     }
 
     #[test]
@@ -225,9 +225,9 @@ mod tests {
         let error = refused(&format!(
             "SELECT COUNT(*) FROM d WHERE {padding} nothing = 1"
         ));
-        let column = error.place[0].find("nothing").unwrap();
-        assert!(error.place[0].len() < 160, "{}", error.place[0]);
-        assert_eq!(error.place[1].find('^'), Some(column));
+        let column = error.lines()[0].find("nothing").unwrap();
+        assert!(error.lines()[0].len() < 160, "{}", error.lines()[0]);
+        assert_eq!(error.lines()[1].find('^'), Some(column));
     }
 
     #[test]
