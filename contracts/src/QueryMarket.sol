@@ -89,13 +89,12 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     // ---------------------------------------------------------------- closing
 
     /// @inheritdoc IQueryMarket
-    /// @dev Not guarded against reentrancy: it calls the registry's view only, and no token.
     function acceptAnswer(
         bytes32 queryId,
         bytes calldata plan,
         PassResult[] calldata results,
         uint256[] calldata proofs
-    ) external {
+    ) external nonReentrant {
         Query storage q = _queries[queryId];
         _requireOpen(q.status);
         if (block.timestamp > q.deadline) revert QueryPastDeadline();

@@ -77,7 +77,8 @@ interface IAnswerVerifier {
     /// @notice Address whose code holds the key, or zero.
     function circuitCode(bytes32 circuitId) external view returns (address);
 
-    /// @notice Returns when every item proves, reverts otherwise.
+    /// @notice Returns when every item proves, reverts otherwise. It says nothing about slots that the named circuits leave
+    /// out: the registry's circuits cover a chunk, others are the caller's to check.
     /// @param context what the answer is bound to
     /// @param plan plan bytes, version 1
     /// @param results one per pass

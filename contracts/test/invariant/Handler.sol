@@ -117,6 +117,7 @@ contract Handler is World {
     function fundQuery(uint256 nonce, uint96 extra) external counted("fund") {
         QueryRequest memory asked = request(plan4(cellsPass(), 1), nonce);
         asked.amount = PRICE + extra % PRICE;
+        asked.deadline = block.timestamp + (nonce % 3 == 0 ? 1 hours : 30 days);
         vm.prank(RESEARCHER);
         queries.push(market.fund(asked));
         funded += asked.amount;
@@ -158,9 +159,14 @@ contract Handler is World {
 
     // ---------------------------------------------------------------- claims
 
-    function claim(uint256 pick, uint256 snapshotId, uint256 fee) external counted("claim") {
-        (uint32 chunk, uint32 slot) = _place(pick);
+    function claim(uint32 pick_, uint256 snapshotId, uint256 fee) external counted("claim") {
+        uint256 pick = pick_;
         snapshotId = bound(snapshotId, 1, registry.latestSnapshot(dataset));
+        (uint32 chunk, uint32 slot) = _place(pick);
+        // The next place with a share to claim, if there is one.
+        for (uint256 i = 0; i < CHUNKS * SLOTS && !isMember(snapshotId, chunk, slot); i++) {
+            (chunk, slot) = _place(++pick);
+        }
         Claim memory c = claimOf(snapshotId, chunk, slot, WALLET, fee % 1000);
         bytes memory proof = claimProof(c, chunk, slot, keyOf(chunk, slot));
         vm.prank(RELAYER);
