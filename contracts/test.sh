@@ -18,4 +18,5 @@ git diff --exit-code -- snapshots || { echo "gas changed: look at it, then commi
 grep -E '^\[PASS\] (test_|testFuzz_)' "$log" | wc -l | xargs echo "concrete and fuzz tests passed:"
 grep -E '^\[PASS\] invariant_' "$log" | wc -l | xargs echo "invariant tests passed:"
 grep -E '^ *skipped' "$log" || true
+grep -E "^Ran [0-9]+ test suites" "$log"
 cat snapshots/gas.json

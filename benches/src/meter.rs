@@ -39,7 +39,10 @@ pub struct Meter {
 impl Meter {
     /// Starts both clocks.
     pub fn start() -> Self {
-        Self { wall: Instant::now(), cpu: user_cpu() }
+        Self {
+            wall: Instant::now(),
+            cpu: user_cpu(),
+        }
     }
     /// Wall time.
     pub fn wall(&self) -> Duration {

@@ -28,7 +28,17 @@ pub fn parts(size: ChunkSize, class: CircuitClass) -> anyhow::Result<Vec<PartPro
 pub fn chunk(slots: usize, people: usize, seed: u64) -> Chunk {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let codes = (0..COLUMNS)
-        .map(|_| (0..slots).map(|i| if i < people { rng.gen_range(2..=255) } else { 0 }).collect())
+        .map(|_| {
+            (0..slots)
+                .map(|i| {
+                    if i < people {
+                        rng.gen_range(2..=255)
+                    } else {
+                        0
+                    }
+                })
+                .collect()
+        })
         .collect();
     Chunk::new(codes, (0..COLUMNS).map(|_| Fr::rand(&mut rng)).collect())
 }
@@ -42,7 +52,9 @@ pub fn commitments(key: &ProvingKey, chunk: &Chunk) -> Vec<G1Affine> {
         .zip(&private.blindings)
         .map(|(codes, r)| {
             let scalars: Vec<Fr> = codes.iter().map(|c| Fr::from(*c)).collect();
-            (G1Projective::msm_unchecked(&key.commitment.slots, &scalars) + key.commitment.blinding * r).into_affine()
+            (G1Projective::msm_unchecked(&key.commitment.slots, &scalars)
+                + key.commitment.blinding * r)
+                .into_affine()
         })
         .collect()
 }
@@ -53,16 +65,32 @@ pub fn commitments(key: &ProvingKey, chunk: &Chunk) -> Vec<G1Affine> {
 /// # Errors
 /// Never for 2 to 8 columns.
 pub fn plan(queried: usize) -> Result<Plan, MalformedPlan> {
-    let class = if queried <= 4 { CircuitClass::K4 } else { CircuitClass::K8 };
-    let mut used = vec![(ColumnIndex(0), CodeTable::from_fn(class, |a| (a >= 2).then_some(u16::from(a)))?)];
+    let class = if queried <= 4 {
+        CircuitClass::K4
+    } else {
+        CircuitClass::K8
+    };
+    let mut used = vec![(
+        ColumnIndex(0),
+        CodeTable::from_fn(class, |a| (a >= 2).then_some(u16::from(a)))?,
+    )];
     for j in 1..queried {
         let filter = CodeTable::from_fn(class, |a| (30..=220).contains(&a).then_some(0))?;
         used.push((ColumnIndex(j as u16), filter));
     }
-    Plan::new(class, vec![Pass::padded(class, used, Image::Moments, 3, 0)?])
+    Plan::new(
+        class,
+        vec![Pass::padded(class, used, Image::Moments, 3, 0)?],
+    )
 }
 
 /// A context to prove in.
 pub fn context() -> Context {
-    Context { chain_id: 31337, market: [1; 20], dataset: 1, snapshot: 1, query_id: [1; 32] }
+    Context {
+        chain_id: 31337,
+        market: [1; 20],
+        dataset: 1,
+        snapshot: 1,
+        query_id: [1; 32],
+    }
 }

@@ -31,19 +31,33 @@ fn node(left: &Word, right: &Word) -> Word {
 impl CommitmentKey {
     /// Builds the Merkle tree over the bases: leaf `keccak(x, y)`, missing leaves zero.
     pub fn new(slots: Vec<G1Affine>, blinding: G1Affine) -> Self {
-        let mut level: Vec<Word> = slots.par_iter().map(|p| keccak(&g1_words(p).concat())).collect();
+        let mut level: Vec<Word> = slots
+            .par_iter()
+            .map(|p| keccak(&g1_words(p).concat()))
+            .collect();
         level.resize(slots.len().next_power_of_two(), [0; 32]);
         let mut tree = vec![level];
         while let Some(last) = tree.last().filter(|l| l.len() > 1) {
-            let next = last.par_chunks(2).map(|pair| node(&pair[0], &pair[1])).collect();
+            let next = last
+                .par_chunks(2)
+                .map(|pair| node(&pair[0], &pair[1]))
+                .collect();
             tree.push(next);
         }
-        Self { slots, blinding, tree }
+        Self {
+            slots,
+            blinding,
+            tree,
+        }
     }
 
     /// Merkle root of the slot bases.
     pub fn root(&self) -> Word {
-        self.tree.last().and_then(|l| l.first()).copied().unwrap_or_default()
+        self.tree
+            .last()
+            .and_then(|l| l.first())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Siblings from the leaf of a slot to the root.
@@ -51,7 +65,11 @@ impl CommitmentKey {
     /// # Panics
     /// When the slot does not exist.
     pub fn path(&self, slot: usize) -> Vec<Word> {
-        assert!(slot < self.slots.len(), "slot {slot} of {}", self.slots.len());
+        assert!(
+            slot < self.slots.len(),
+            "slot {slot} of {}",
+            self.slots.len()
+        );
         self.tree[..self.tree.len() - 1]
             .iter()
             .enumerate()
@@ -62,9 +80,16 @@ impl CommitmentKey {
     /// True iff `path` leads from the basis point at `slot` to `root`.
     pub fn verify_path(root: &Word, slot: usize, basis: &G1Affine, path: &[Word]) -> bool {
         let leaf = keccak(&g1_words(basis).concat());
-        let top = path.iter().enumerate().fold(leaf, |hash, (height, sibling)| {
-            if (slot >> height) & 1 == 0 { node(&hash, sibling) } else { node(sibling, &hash) }
-        });
+        let top = path
+            .iter()
+            .enumerate()
+            .fold(leaf, |hash, (height, sibling)| {
+                if (slot >> height) & 1 == 0 {
+                    node(&hash, sibling)
+                } else {
+                    node(sibling, &hash)
+                }
+            });
         slot >> path.len() == 0 && top == *root
     }
 }
@@ -91,14 +116,22 @@ impl FixedBase {
             start = p;
         }
         let affine = G1Projective::normalize_batch(&all);
-        Self { windows: affine.chunks(255).map(<[G1Affine]>::to_vec).collect() }
+        Self {
+            windows: affine.chunks(255).map(<[G1Affine]>::to_vec).collect(),
+        }
     }
 
     /// `scalar * base`.
     pub fn mul(&self, scalar: &Fr) -> G1Projective {
         let bytes = scalar.into_bigint().to_bytes_le();
         debug_assert_eq!(WINDOW, 8);
-        bytes.iter().zip(&self.windows).filter(|(b, _)| **b != 0).fold(G1Projective::ZERO, |acc, (b, w)| acc + w[usize::from(*b) - 1])
+        bytes
+            .iter()
+            .zip(&self.windows)
+            .filter(|(b, _)| **b != 0)
+            .fold(G1Projective::ZERO, |acc, (b, w)| {
+                acc + w[usize::from(*b) - 1]
+            })
     }
 }
 
@@ -109,7 +142,12 @@ impl FixedBase {
 /// tests); binding under discrete logarithm in the family's group. The blinding multiplication
 /// branches on blinding bytes: it runs on the member's own device, or at the custodian that
 /// knows the blinding anyway, and never on a machine shared with an adversary.
-pub fn commit(basis: &G1Affine, blinding_base: &FixedBase, code: u8, blinding: &Fr) -> G1Projective {
+pub fn commit(
+    basis: &G1Affine,
+    blinding_base: &FixedBase,
+    code: u8,
+    blinding: &Fr,
+) -> G1Projective {
     small_multiple(basis, code) + blinding_base.mul(blinding)
 }
 
@@ -146,7 +184,9 @@ pub fn accumulate(sums: &mut [G1Projective], points: &[G1Affine], join: bool) {
 /// When the slices differ in length.
 pub fn subtract(sums: &mut [G1Projective], group: &[G1Projective]) {
     assert_eq!(sums.len(), group.len());
-    sums.iter_mut().zip(group).for_each(|(sum, part)| *sum -= part);
+    sums.iter_mut()
+        .zip(group)
+        .for_each(|(sum, part)| *sum -= part);
 }
 
 /// The sums as points.

@@ -114,14 +114,28 @@ impl Shape {
     /// # Errors
     /// [`ShapeError`] naming the dimension.
     pub fn check(&self) -> Result<(), ShapeError> {
-        let range = |what, value, ok: bool| ok.then_some(()).ok_or(ShapeError::OutOfRange { what, value });
+        let range = |what, value, ok: bool| {
+            ok.then_some(())
+                .ok_or(ShapeError::OutOfRange { what, value })
+        };
         range("columns", self.columns, (2..=16).contains(&self.columns))?;
-        range("cells", self.cells, self.cells >= CODES && self.cells.is_multiple_of(CODES) && self.cells <= 4096)?;
+        range(
+            "cells",
+            self.cells,
+            self.cells >= CODES && self.cells.is_multiple_of(CODES) && self.cells <= 4096,
+        )?;
         range("slots", self.slots, self.slots > 0 && self.slots < 1 << 20)?;
         range("hi", self.hi, self.lo < self.hi && self.hi <= self.slots)?;
-        range("log_domain", self.log_domain as usize, (10..=20).contains(&self.log_domain))?;
+        range(
+            "log_domain",
+            self.log_domain as usize,
+            (10..=20).contains(&self.log_domain),
+        )?;
         if self.rows() > self.domain() {
-            return Err(ShapeError::TooManyRows { rows: self.rows(), log_domain: self.log_domain });
+            return Err(ShapeError::TooManyRows {
+                rows: self.rows(),
+                log_domain: self.log_domain,
+            });
         }
         Ok(())
     }
@@ -380,7 +394,12 @@ mod tests {
                 assert_eq!(next, size.slots());
             }
             let k4 = size.shapes(CircuitClass::K4)[0];
-            assert!(k4.domain() - k4.rows() < 10, "domain not filled: {} of {}", k4.rows(), k4.domain());
+            assert!(
+                k4.domain() - k4.rows() < 10,
+                "domain not filled: {} of {}",
+                k4.rows(),
+                k4.domain()
+            );
         }
     }
 
@@ -403,6 +422,12 @@ mod tests {
         s.hi += 2;
         assert!(matches!(s.check(), Err(ShapeError::TooManyRows { .. })));
         s.columns = 1;
-        assert!(matches!(s.check(), Err(ShapeError::OutOfRange { what: "columns", .. })));
+        assert!(matches!(
+            s.check(),
+            Err(ShapeError::OutOfRange {
+                what: "columns",
+                ..
+            })
+        ));
     }
 }

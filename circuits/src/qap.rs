@@ -9,7 +9,9 @@
 use ark_ff::PrimeField;
 use ark_groth16::r1cs_to_qap::{R1CSToQAP, evaluate_constraint};
 use ark_poly::{EvaluationDomain, GeneralEvaluationDomain};
-use ark_relations::gr1cs::{ConstraintSystemRef, Matrix, R1CS_PREDICATE_LABEL, Result as R1csResult, SynthesisError};
+use ark_relations::gr1cs::{
+    ConstraintSystemRef, Matrix, R1CS_PREDICATE_LABEL, Result as R1csResult, SynthesisError,
+};
 use rayon::prelude::*;
 
 /// The reduction, usable as `ark_groth16::Groth16<Bn254, LeanQap>`.
@@ -51,8 +53,8 @@ impl R1CSToQAP for LeanQap {
         rows: usize,
         assignment: &[F],
     ) -> R1csResult<Vec<F>> {
-        let domain =
-            GeneralEvaluationDomain::<F>::new(rows).ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
+        let domain = GeneralEvaluationDomain::<F>::new(rows)
+            .ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
         let coset = domain
             .get_coset(F::GENERATOR)
             .ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
@@ -66,8 +68,15 @@ impl R1CSToQAP for LeanQap {
             coset.fft_in_place(&mut v);
             v
         };
-        let (mut a, b, c) = (on_coset(&matrices[0]), on_coset(&matrices[1]), on_coset(&matrices[2]));
-        a.par_iter_mut().zip(b).zip(c).for_each(|((a, b), c)| *a = *a * b - c);
+        let (mut a, b, c) = (
+            on_coset(&matrices[0]),
+            on_coset(&matrices[1]),
+            on_coset(&matrices[2]),
+        );
+        a.par_iter_mut()
+            .zip(b)
+            .zip(c)
+            .for_each(|((a, b), c)| *a = *a * b - c);
         Ok(a)
     }
 
@@ -79,7 +88,8 @@ impl R1CSToQAP for LeanQap {
     ) -> Result<Vec<F>, SynthesisError> {
         let domain = GeneralEvaluationDomain::<F>::new(max_power + 1)
             .ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
-        coset_quotient_scalars(&domain, t, zt * delta_inverse).ok_or(SynthesisError::PolynomialDegreeTooLarge)
+        coset_quotient_scalars(&domain, t, zt * delta_inverse)
+            .ok_or(SynthesisError::PolynomialDegreeTooLarge)
     }
 }
 

@@ -7,8 +7,8 @@
 
 use crate::commitment::FixedBase;
 use crate::transcript::{Hasher, Tag, address_word};
-use ark_bn254::{Fr, G1Affine, G1Projective};
 use crate::words::Word;
+use ark_bn254::{Fr, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, PrimeField, UniformRand};
 use ark_std::rand::{CryptoRng, Rng};
@@ -82,7 +82,10 @@ fn challenge(combiner: &Fr, r: &G1Affine) -> Fr {
 
 /// `sum_l combiner^l values_l`.
 fn combine<T: Copy>(values: &[T], combiner: &Fr, to_scalar: impl Fn(T) -> Fr) -> Fr {
-    values.iter().rev().fold(Fr::ZERO, |acc, v| acc * combiner + to_scalar(*v))
+    values
+        .iter()
+        .rev()
+        .fold(Fr::ZERO, |acc, v| acc * combiner + to_scalar(*v))
 }
 
 /// Proves knowledge of `codes` and `blindings` behind `commitments`.
@@ -131,7 +134,10 @@ pub fn verify(
         return Err(RegistrationError::Infinity { column });
     }
     let combiner = seat.combiner(commitments);
-    let combined = commitments.iter().rev().fold(G1Projective::ZERO, |acc, c| acc * combiner + c);
+    let combined = commitments
+        .iter()
+        .rev()
+        .fold(G1Projective::ZERO, |acc, c| acc * combiner + c);
     let e = challenge(&combiner, &proof.r);
     if *basis * proof.s1 + *blinding_base * proof.s2 == combined * e + proof.r {
         Ok(())
@@ -175,7 +181,10 @@ pub fn verify_batch(
         if let Some(column) = item.commitments.iter().position(|c| c.is_zero()) {
             return Err(RegistrationError::Infinity { column });
         }
-        let hash = Hasher::new(Tag::Weight).word(seed).integer(index as u128).finish();
+        let hash = Hasher::new(Tag::Weight)
+            .word(seed)
+            .integer(index as u128)
+            .finish();
         let mut low = [0u8; 16];
         low.copy_from_slice(&hash[16..]);
         let weight = Fr::from(u128::from_be_bytes(low));
@@ -198,10 +207,18 @@ pub fn verify_batch(
         return Ok(());
     }
     for item in items {
-        verify(&item.seat, &item.basis, blinding_base, item.commitments, &item.proof)?;
+        verify(
+            &item.seat,
+            &item.basis,
+            blinding_base,
+            item.commitments,
+            &item.proof,
+        )?;
     }
     // A single failure always shows above; without one the product would have been zero.
-    Err(RegistrationError::Proof { slot: items.first().map_or(0, |item| item.seat.slot) })
+    Err(RegistrationError::Proof {
+        slot: items.first().map_or(0, |item| item.seat.slot),
+    })
 }
 
 #[cfg(test)]
@@ -221,9 +238,19 @@ mod tests {
 
     fn member() -> Member {
         let mut rng = ChaCha20Rng::seed_from_u64(5);
-        let key = CommitmentKey::new((0..11).map(|_| G1Affine::rand(&mut rng)).collect(), G1Affine::rand(&mut rng));
+        let key = CommitmentKey::new(
+            (0..11).map(|_| G1Affine::rand(&mut rng)).collect(),
+            G1Affine::rand(&mut rng),
+        );
         let h = FixedBase::new(&key.blinding);
-        let seat = Seat { chain_id: 1, registry: [2; 20], dataset: 3, chunk: 4, slot: 5, member: [6; 20] };
+        let seat = Seat {
+            chain_id: 1,
+            registry: [2; 20],
+            dataset: 3,
+            chunk: 4,
+            slot: 5,
+            member: [6; 20],
+        };
         let codes = [0u8, 1, 2, 255];
         let blindings: Vec<Fr> = codes.iter().map(|_| Fr::rand(&mut rng)).collect();
         let commitments: Vec<G1Affine> = codes
@@ -232,10 +259,26 @@ mod tests {
             .map(|(a, r)| commit(&key.slots[5], &h, *a, r).into_affine())
             .collect();
         for ((a, r), c) in codes.iter().zip(&blindings).zip(&commitments) {
-            assert_eq!(*c, (key.slots[5] * Fr::from(*a) + key.blinding * r).into_affine());
+            assert_eq!(
+                *c,
+                (key.slots[5] * Fr::from(*a) + key.blinding * r).into_affine()
+            );
         }
-        let proof = prove(&seat, &key.slots[5], &h, &codes, &blindings, &commitments, &mut rng);
-        Member { key, seat, commitments, proof }
+        let proof = prove(
+            &seat,
+            &key.slots[5],
+            &h,
+            &codes,
+            &blindings,
+            &commitments,
+            &mut rng,
+        );
+        Member {
+            key,
+            seat,
+            commitments,
+            proof,
+        }
     }
 
     fn check(m: &Member, seat: &Seat, commitments: &[G1Affine], proof: &OpeningProof) -> bool {
@@ -247,25 +290,54 @@ mod tests {
         let m = member();
         assert!(check(&m, &m.seat, &m.commitments, &m.proof));
         let seats = [
-            Seat { chain_id: 9, ..m.seat },
-            Seat { registry: [9; 20], ..m.seat },
-            Seat { dataset: 9, ..m.seat },
+            Seat {
+                chain_id: 9,
+                ..m.seat
+            },
+            Seat {
+                registry: [9; 20],
+                ..m.seat
+            },
+            Seat {
+                dataset: 9,
+                ..m.seat
+            },
             Seat { chunk: 9, ..m.seat },
             Seat { slot: 9, ..m.seat },
-            Seat { member: [9; 20], ..m.seat },
+            Seat {
+                member: [9; 20],
+                ..m.seat
+            },
         ];
         for seat in seats {
             assert!(!check(&m, &seat, &m.commitments, &m.proof), "{seat:?}");
         }
-        assert!(verify(&m.seat, &m.key.slots[6], &m.key.blinding, &m.commitments, &m.proof).is_err());
+        assert!(
+            verify(
+                &m.seat,
+                &m.key.slots[6],
+                &m.key.blinding,
+                &m.commitments,
+                &m.proof
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn a_batch_accepts_what_each_accepts_and_names_the_one_that_fails() {
         let m = member();
-        let item = BatchItem { seat: m.seat, basis: m.key.slots[5], commitments: &m.commitments, proof: m.proof };
+        let item = BatchItem {
+            seat: m.seat,
+            basis: m.key.slots[5],
+            commitments: &m.commitments,
+            proof: m.proof,
+        };
         assert_eq!(verify_batch(&[], &m.key.blinding, &[1; 32]), Ok(()));
-        assert_eq!(verify_batch(&[item, item, item], &m.key.blinding, &[1; 32]), Ok(()));
+        assert_eq!(
+            verify_batch(&[item, item, item], &m.key.blinding, &[1; 32]),
+            Ok(())
+        );
         let mut bad = item;
         bad.proof.s2 += Fr::from(1u64);
         bad.seat.slot = 5;
@@ -285,10 +357,21 @@ mod tests {
         let h = FixedBase::new(&m.key.blinding);
         let codes = [3u8, 3, 3, 3];
         let blindings: Vec<Fr> = codes.iter().map(|_| Fr::rand(&mut rng)).collect();
-        let mut commitments: Vec<G1Affine> =
-            codes.iter().zip(&blindings).map(|(a, r)| commit(&m.key.slots[5], &h, *a, r).into_affine()).collect();
+        let mut commitments: Vec<G1Affine> = codes
+            .iter()
+            .zip(&blindings)
+            .map(|(a, r)| commit(&m.key.slots[5], &h, *a, r).into_affine())
+            .collect();
         commitments[2] = (commitments[2] + m.key.slots[7]).into_affine();
-        let proof = prove(&m.seat, &m.key.slots[5], &h, &codes, &blindings, &commitments, &mut rng);
+        let proof = prove(
+            &m.seat,
+            &m.key.slots[5],
+            &h,
+            &codes,
+            &blindings,
+            &commitments,
+            &mut rng,
+        );
         assert!(!check(&m, &m.seat, &commitments, &proof));
     }
 
@@ -326,11 +409,36 @@ mod tests {
         for slot in 0..11 {
             let path = m.key.path(slot);
             assert_eq!(path.len(), 4);
-            assert!(CommitmentKey::verify_path(&root, slot, &m.key.slots[slot], &path));
-            assert!(!CommitmentKey::verify_path(&root, slot, &m.key.slots[(slot + 1) % 11], &path));
-            assert!(!CommitmentKey::verify_path(&root, slot ^ 1, &m.key.slots[slot], &path));
-            assert!(!CommitmentKey::verify_path(&root, slot + 16, &m.key.slots[slot], &path));
-            assert!(!CommitmentKey::verify_path(&root, slot, &m.key.slots[slot], &path[1..]));
+            assert!(CommitmentKey::verify_path(
+                &root,
+                slot,
+                &m.key.slots[slot],
+                &path
+            ));
+            assert!(!CommitmentKey::verify_path(
+                &root,
+                slot,
+                &m.key.slots[(slot + 1) % 11],
+                &path
+            ));
+            assert!(!CommitmentKey::verify_path(
+                &root,
+                slot ^ 1,
+                &m.key.slots[slot],
+                &path
+            ));
+            assert!(!CommitmentKey::verify_path(
+                &root,
+                slot + 16,
+                &m.key.slots[slot],
+                &path
+            ));
+            assert!(!CommitmentKey::verify_path(
+                &root,
+                slot,
+                &m.key.slots[slot],
+                &path[1..]
+            ));
         }
     }
 }

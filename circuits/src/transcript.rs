@@ -142,11 +142,26 @@ mod tests {
     fn header_depends_on_every_field() {
         let base = context().header();
         let variants = [
-            Context { chain_id: 1, ..context() },
-            Context { market: [8; 20], ..context() },
-            Context { dataset: 2, ..context() },
-            Context { snapshot: 1, ..context() },
-            Context { query_id: [1; 32], ..context() },
+            Context {
+                chain_id: 1,
+                ..context()
+            },
+            Context {
+                market: [8; 20],
+                ..context()
+            },
+            Context {
+                dataset: 2,
+                ..context()
+            },
+            Context {
+                snapshot: 1,
+                ..context()
+            },
+            Context {
+                query_id: [1; 32],
+                ..context()
+            },
         ];
         for other in variants {
             assert_ne!(base, other.header(), "{other:?}");
@@ -155,7 +170,15 @@ mod tests {
 
     #[test]
     fn tags_are_distinct() {
-        let tags = [Tag::Header, Tag::Zeta, Tag::Gamma, Tag::Batch, Tag::Weight, Tag::Register, Tag::Pok];
+        let tags = [
+            Tag::Header,
+            Tag::Zeta,
+            Tag::Gamma,
+            Tag::Batch,
+            Tag::Weight,
+            Tag::Register,
+            Tag::Pok,
+        ];
         for (i, a) in tags.iter().enumerate() {
             for b in &tags[..i] {
                 assert_ne!(a.word(), b.word());

@@ -161,7 +161,10 @@ mod tests {
             }
             x.c0 += Fq::from(1u64);
         };
-        assert_eq!(g2_from_words(&g2_words(&point)), Err(WordError::NotInSubgroup));
+        assert_eq!(
+            g2_from_words(&g2_words(&point)),
+            Err(WordError::NotInSubgroup)
+        );
     }
 
     proptest! {

@@ -14,7 +14,9 @@ use crate::{
 use alloy::{
     consensus::{Transaction as _, TxEnvelope, transaction::SignerRecoverable},
     eips::{Decodable2718, Encodable2718},
-    primitives::{Address, B256, Bytes, IntoLogData, Log, LogData, Signature, TxHash, TxKind, U256, keccak256},
+    primitives::{
+        Address, B256, Bytes, IntoLogData, Log, LogData, Signature, TxHash, TxKind, U256, keccak256,
+    },
     providers::Provider,
     rpc::types::{BlockTransactionsKind, TransactionReceipt},
     sol_types::{SolEvent, SolEventInterface},
@@ -240,10 +242,7 @@ impl Chain {
     ) -> Result<Option<TransactionReceipt>, ChainError> {
         match self.dev_chain() {
             Some(chain) => Ok(chain.receipt(transaction)),
-            None => Ok(self
-                .provider()
-                .get_transaction_receipt(transaction)
-                .await?),
+            None => Ok(self.provider().get_transaction_receipt(transaction).await?),
         }
     }
 }

@@ -18,11 +18,16 @@ use salus_prover::proven::DatasetProver;
 use std::sync::atomic::AtomicBool;
 
 fn main() -> anyhow::Result<()> {
-    let mut sizes: Vec<usize> = std::env::args().skip(1).map(|a| a.parse()).collect::<Result<_, _>>()?;
+    let mut sizes: Vec<usize> = std::env::args()
+        .skip(1)
+        .map(|a| a.parse())
+        .collect::<Result<_, _>>()?;
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 100_000];
     }
-    println!("columns,records,chunks,warm,wall_ms,cpu_ms,cpu_us_per_record,witness_ms,transforms_ms,quotient_ms,elements_ms,verify_ms,peak_mb");
+    println!(
+        "columns,records,chunks,warm,wall_ms,cpu_ms,cpu_us_per_record,witness_ms,transforms_ms,quotient_ms,elements_ms,verify_ms,peak_mb"
+    );
     let never = AtomicBool::new(false);
     let mut rng = ChaCha20Rng::seed_from_u64(9);
     for queried in [2usize, 4, 8] {
@@ -35,12 +40,23 @@ fn main() -> anyhow::Result<()> {
             let chunks: Vec<_> = (0..count)
                 .map(|c| chunk(slots, slots.min(records - c * slots), c as u64))
                 .collect();
-            let columns: Vec<_> = chunks.iter().map(|c| commitments(parts[0].key(), c)).collect();
+            let columns: Vec<_> = chunks
+                .iter()
+                .map(|c| commitments(parts[0].key(), c))
+                .collect();
             let prover = DatasetProver::new(&parts, &chunks, &columns)?;
             let keys: Vec<_> = parts.iter().map(|p| p.key().vk.clone()).collect();
             for warm in [false, true, true] {
                 let meter = Meter::start();
-                let answer = prover.prove(&context(), &plan, &[0], Vec::new(), &never, |_, _| {}, &mut rng)?;
+                let answer = prover.prove(
+                    &context(),
+                    &plan,
+                    &[0],
+                    Vec::new(),
+                    &never,
+                    |_, _| {},
+                    &mut rng,
+                )?;
                 let (wall, cpu, t) = (meter.wall(), meter.cpu(), answer.timings);
                 let meter = Meter::start();
                 verify_answer(
@@ -93,20 +109,39 @@ fn stock_side_by_side(rng: &mut ChaCha20Rng) -> anyhow::Result<()> {
         opened: None,
     };
     let stock_key = key.to_stock();
-    eprintln!("stock ark-groth16 against ours, {} records, 4 columns, user CPU in ms", s.slots);
+    eprintln!(
+        "stock ark-groth16 against ours, {} records, 4 columns, user CPU in ms",
+        s.slots
+    );
     println!("prover,records,wall_ms,cpu_ms");
     parts[0].prove(0, &public, &chunk, rng);
     for _ in 0..3 {
         let meter = Meter::start();
-        let blindings = Blindings { aux: Fr::rand(rng), res: Fr::rand(rng) };
+        let blindings = Blindings {
+            aux: Fr::rand(rng),
+            res: Fr::rand(rng),
+        };
         let z = before_gamma(s, &public, &private, &blindings);
         let z = after_gamma(s, &public, &private, z, Fr::rand(rng));
-        let circuit = AggregateCircuit { shape: *s, assignment: Some(z) };
+        let circuit = AggregateCircuit {
+            shape: *s,
+            assignment: Some(z),
+        };
         Groth16::<Bn254, LeanQap>::create_random_proof_with_reduction(circuit, &stock_key, rng)?;
-        println!("stock,{},{:.0},{:.0}", s.slots, meter.wall().as_secs_f64() * 1e3, meter.cpu().as_secs_f64() * 1e3);
+        println!(
+            "stock,{},{:.0},{:.0}",
+            s.slots,
+            meter.wall().as_secs_f64() * 1e3,
+            meter.cpu().as_secs_f64() * 1e3
+        );
         let meter = Meter::start();
         parts[0].prove(0, &public, &chunk, rng);
-        println!("ours,{},{:.0},{:.0}", s.slots, meter.wall().as_secs_f64() * 1e3, meter.cpu().as_secs_f64() * 1e3);
+        println!(
+            "ours,{},{:.0},{:.0}",
+            s.slots,
+            meter.wall().as_secs_f64() * 1e3,
+            meter.cpu().as_secs_f64() * 1e3
+        );
     }
     Ok(())
 }

@@ -18,7 +18,9 @@ pub struct Blindings {
 
 /// zeta^0 .. zeta^K; the last one is beta.
 pub fn zeta_powers(zeta: &Fr, columns: usize) -> Vec<Fr> {
-    std::iter::successors(Some(Fr::ONE), |p| Some(*p * zeta)).take(columns + 1).collect()
+    std::iter::successors(Some(Fr::ONE), |p| Some(*p * zeta))
+        .take(columns + 1)
+        .collect()
 }
 
 /// The control variables of blocks 2 and 3: everything before gamma that is not per record or
@@ -90,7 +92,11 @@ pub fn control_after_gamma(
     for t in (0..RESULTS).rev() {
         z[s.selected(t)] = Fr::from(tally.values[t]);
         z[s.kept(t)] = Fr::from(kept[t]);
-        z[s.opened(t)] = if public.opened.is_some() { Fr::from(kept[t]) } else { Fr::ZERO };
+        z[s.opened(t)] = if public.opened.is_some() {
+            Fr::from(kept[t])
+        } else {
+            Fr::ZERO
+        };
         acc = acc * gamma + z[s.opened(t)];
         z[s.fold(t)] = acc;
     }
@@ -110,9 +116,13 @@ pub fn before_gamma(
     let beta = powers[s.columns];
     let mut z = vec![Fr::ZERO; s.variables()];
     for slot in 0..s.slots {
-        z[s.x(slot)] = (0..s.columns).map(|l| powers[l] * Fr::from(private.codes[l][slot])).sum();
+        z[s.x(slot)] = (0..s.columns)
+            .map(|l| powers[l] * Fr::from(private.codes[l][slot]))
+            .sum();
     }
-    z[s.x_blinding()] = (0..s.columns).map(|l| powers[l] * private.blindings[l]).sum();
+    z[s.x_blinding()] = (0..s.columns)
+        .map(|l| powers[l] * private.blindings[l])
+        .sum();
     for (l, table) in public.pass.tables().iter().enumerate() {
         for i in 0..s.active() {
             let a = private.codes[l][s.lo + i];

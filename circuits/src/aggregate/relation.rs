@@ -152,7 +152,11 @@ pub fn tally(shape: &Shape, pass: &Pass, codes: &[Vec<u8>]) -> Tally {
         multiplicities[usize::from(*q)] += 1;
     }
     let values = image(shape, pass.image(), &multiplicities);
-    Tally { sums, multiplicities, values }
+    Tally {
+        sums,
+        multiplicities,
+        values,
+    }
 }
 
 /// The published image of cell multiplicities.

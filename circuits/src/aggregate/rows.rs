@@ -26,7 +26,11 @@ fn power_variable(s: &Shape, l: usize) -> usize {
 
 /// Terms of zeta^l * a.
 fn column_term(s: &Shape, l: usize, a: u64, sign: Fr) -> Option<(Fr, usize)> {
-    let variable = if l == 0 { Shape::ONE } else { power_variable(s, l) };
+    let variable = if l == 0 {
+        Shape::ONE
+    } else {
+        power_variable(s, l)
+    };
     (a > 0).then(|| (sign * small(a), variable))
 }
 
@@ -121,7 +125,11 @@ pub fn for_each_row(s: &Shape, mut emit: impl FnMut(Sparse, Sparse, Sparse)) {
     // (S5) the query tables are the public ones: (1-gamma)^2 sum_k u_k gamma^k = beta D
     let entries = s.entries();
     for k in 0..entries - 1 {
-        let above = if k + 2 == entries { s.u(k + 1) } else { s.horner(k + 1) };
+        let above = if k + 2 == entries {
+            s.u(k + 1)
+        } else {
+            s.horner(k + 1)
+        };
         emit(
             vec![(one, above)],
             vec![gamma()],
@@ -129,9 +137,21 @@ pub fn for_each_row(s: &Shape, mut emit: impl FnMut(Sparse, Sparse, Sparse)) {
         );
     }
     let one_minus_gamma = || vec![(one, Shape::ONE), (minus, Shape::GAMMA)];
-    emit(vec![(one, s.horner(0))], one_minus_gamma(), vec![(one, s.difference(0))]);
-    emit(vec![(one, s.difference(0))], one_minus_gamma(), vec![(one, s.difference(1))]);
-    emit(vec![(one, s.beta())], vec![(one, s.difference(2))], vec![(one, s.difference(1))]);
+    emit(
+        vec![(one, s.horner(0))],
+        one_minus_gamma(),
+        vec![(one, s.difference(0))],
+    );
+    emit(
+        vec![(one, s.difference(0))],
+        one_minus_gamma(),
+        vec![(one, s.difference(1))],
+    );
+    emit(
+        vec![(one, s.beta())],
+        vec![(one, s.difference(2))],
+        vec![(one, s.difference(1))],
+    );
     // (S6) image: select, mask, open
     for t in 0..RESULTS {
         let m = moments(s, t);
@@ -154,21 +174,36 @@ pub fn for_each_row(s: &Shape, mut emit: impl FnMut(Sparse, Sparse, Sparse)) {
         );
     }
     for t in 0..RESULTS {
-        emit(vec![(one, s.kept(t))], vec![(one, s.direct())], vec![(one, s.opened(t))]);
+        emit(
+            vec![(one, s.kept(t))],
+            vec![(one, s.direct())],
+            vec![(one, s.opened(t))],
+        );
     }
-    for bit in (0..RESULTS).map(|t| s.mask(t)).chain([s.direct(), s.image()]) {
+    for bit in (0..RESULTS)
+        .map(|t| s.mask(t))
+        .chain([s.direct(), s.image()])
+    {
         emit(vec![(one, bit)], vec![(one, bit)], vec![(one, bit)]);
     }
     // (S8) V = zeta + gamma (flags + gamma (sum_t opened_t gamma^t + gamma^64 D))
     for t in 0..RESULTS {
-        let above = if t + 1 == RESULTS { s.difference(2) } else { s.fold(t + 1) };
+        let above = if t + 1 == RESULTS {
+            s.difference(2)
+        } else {
+            s.fold(t + 1)
+        };
         emit(
             vec![(one, above)],
             vec![gamma()],
             vec![(one, s.fold(t)), (minus, s.opened(t))],
         );
     }
-    let mut c = vec![(one, s.fold_flags()), (minus, s.direct()), (-small(2), s.image())];
+    let mut c = vec![
+        (one, s.fold_flags()),
+        (minus, s.direct()),
+        (-small(2), s.image()),
+    ];
     let mut weight = small(4);
     for t in 0..RESULTS {
         c.push((-weight, s.mask(t)));

@@ -25,7 +25,12 @@ type Stock = Groth16<Bn254, LeanQap>;
 static KEY: LazyLock<ProvingKey> = LazyLock::new(|| {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let shape = ChunkSize::Tiny.shapes(CircuitClass::K4)[0];
-    generate(shape, &FamilySecrets::random(&mut rng), &CircuitSecrets::random(&mut rng)).unwrap()
+    generate(
+        shape,
+        &FamilySecrets::random(&mut rng),
+        &CircuitSecrets::random(&mut rng),
+    )
+    .unwrap()
 });
 
 struct Chunk {
@@ -39,16 +44,29 @@ fn chunk(key: &ProvingKey, seed: u64) -> Chunk {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let present: Vec<bool> = (0..s.slots).map(|_| rng.gen_bool(0.8)).collect();
     let codes: Vec<Vec<u8>> = (0..s.columns)
-        .map(|_| present.iter().map(|p| if *p { rng.gen_range(1..=9) } else { 0 }).collect())
+        .map(|_| {
+            present
+                .iter()
+                .map(|p| if *p { rng.gen_range(1..=9) } else { 0 })
+                .collect()
+        })
         .collect();
     let blindings: Vec<Fr> = (0..s.columns).map(|_| Fr::rand(&mut rng)).collect();
-    let columns = codes.iter().zip(&blindings).map(|(c, r)| commit_column(key, c, r)).collect();
-    Chunk { private: AggregatePrivate { codes, blindings }, columns }
+    let columns = codes
+        .iter()
+        .zip(&blindings)
+        .map(|(c, r)| commit_column(key, c, r))
+        .collect();
+    Chunk {
+        private: AggregatePrivate { codes, blindings },
+        columns,
+    }
 }
 
 fn commit_column(key: &ProvingKey, codes: &[u8], blinding: &Fr) -> G1Affine {
     let scalars: Vec<Fr> = codes.iter().map(|c| Fr::from(*c)).collect();
-    let sum = G1Projective::msm(&key.commitment.slots, &scalars).unwrap() + key.commitment.blinding * blinding;
+    let sum = G1Projective::msm(&key.commitment.slots, &scalars).unwrap()
+        + key.commitment.blinding * blinding;
     sum.into_affine()
 }
 
@@ -59,7 +77,10 @@ fn table(entry: impl FnMut(u8) -> Option<u16>) -> CodeTable {
 /// Counts by column 0 (codes 2..=5), where column 1 is in 3..=7; columns 2 and 3 only must be present.
 fn cells_pass() -> Pass {
     let used = vec![
-        (ColumnIndex(0), table(|a| (2..=5).contains(&a).then(|| u16::from(a) - 2))),
+        (
+            ColumnIndex(0),
+            table(|a| (2..=5).contains(&a).then(|| u16::from(a) - 2)),
+        ),
         (ColumnIndex(1), table(|a| (3..=7).contains(&a).then_some(0))),
         (ColumnIndex(2), table(|_| Some(0))),
         (ColumnIndex(3), table(|_| Some(0))),
@@ -70,7 +91,10 @@ fn cells_pass() -> Pass {
 /// Moments of column 2 by column 0 (codes 2, 3).
 fn moments_pass() -> Pass {
     let used = vec![
-        (ColumnIndex(0), table(|a| (2..=3).contains(&a).then(|| (u16::from(a) - 2) * 256))),
+        (
+            ColumnIndex(0),
+            table(|a| (2..=3).contains(&a).then(|| (u16::from(a) - 2) * 256)),
+        ),
         (ColumnIndex(1), table(|a| (a >= 2).then_some(0))),
         (ColumnIndex(2), table(|a| (a >= 2).then_some(u16::from(a)))),
         (ColumnIndex(3), table(|_| Some(0))),
@@ -79,7 +103,13 @@ fn moments_pass() -> Pass {
 }
 
 fn context() -> Context {
-    Context { chain_id: 31337, market: [3; 20], dataset: 4, snapshot: 5, query_id: [6; 32] }
+    Context {
+        chain_id: 31337,
+        market: [3; 20],
+        dataset: 4,
+        snapshot: 5,
+        query_id: [6; 32],
+    }
 }
 
 fn public<'a>(
@@ -110,23 +140,49 @@ fn stock_proof(
 ) -> (Proof, Fr) {
     let s = key.shape();
     let mut rng = ChaCha20Rng::seed_from_u64(77);
-    let res_blinding = if public.opened.is_some() { Fr::ZERO } else { Fr::rand(&mut rng) };
-    let blindings = Blindings { aux: Fr::rand(&mut rng), res: res_blinding };
+    let res_blinding = if public.opened.is_some() {
+        Fr::ZERO
+    } else {
+        Fr::rand(&mut rng)
+    };
+    let blindings = Blindings {
+        aux: Fr::rand(&mut rng),
+        res: res_blinding,
+    };
     let z = before_gamma(s, public, private, &blindings);
-    let aux = (G1Projective::msm(&key.aux, &z[s.zeta()..=s.aux_blinding()]).unwrap() + shift_aux).into_affine();
+    let aux = (G1Projective::msm(&key.aux, &z[s.zeta()..=s.aux_blinding()]).unwrap() + shift_aux)
+        .into_affine();
     let res = (G1Projective::msm(&key.vk.results, &z[s.y(0)..s.y(RESULTS)]).unwrap()
         + key.vk.results_blinding * blindings.res)
         .into_affine();
     let gamma = public.gamma(&public.zeta(), &aux, &res);
     let z = after_gamma(s, public, private, z, gamma);
-    let circuit = AggregateCircuit { shape: *s, assignment: Some(z) };
-    let stock = Stock::create_random_proof_with_reduction(circuit, &key.to_stock(), &mut rng).unwrap();
-    (Proof { a: stock.a, b: stock.b, c: stock.c, aux, res }, res_blinding)
+    let circuit = AggregateCircuit {
+        shape: *s,
+        assignment: Some(z),
+    };
+    let stock =
+        Stock::create_random_proof_with_reduction(circuit, &key.to_stock(), &mut rng).unwrap();
+    (
+        Proof {
+            a: stock.a,
+            b: stock.b,
+            c: stock.c,
+            aux,
+            res,
+        },
+        res_blinding,
+    )
 }
 
 fn satisfied(shape: &Shape, z: Vec<Fr>) -> bool {
     let cs = ConstraintSystem::<Fr>::new_ref();
-    AggregateCircuit { shape: *shape, assignment: Some(z) }.generate_constraints(cs.clone()).unwrap();
+    AggregateCircuit {
+        shape: *shape,
+        assignment: Some(z),
+    }
+    .generate_constraints(cs.clone())
+    .unwrap();
     cs.finalize();
     cs.is_satisfied().unwrap()
 }
@@ -152,7 +208,14 @@ fn rows_stand_where_the_layout_says() {
                 let mut rows = Vec::new();
                 for_each_row(&s, |a, b, c| rows.push((a, b, c)));
                 assert_eq!(rows.len(), s.rows());
-                assert_eq!(rows[s.slot_row(s.hi - 1)].1.iter().filter(|(_, v)| *v == s.x(s.hi - 1)).count(), 1);
+                assert_eq!(
+                    rows[s.slot_row(s.hi - 1)]
+                        .1
+                        .iter()
+                        .filter(|(_, v)| *v == s.x(s.hi - 1))
+                        .count(),
+                    1
+                );
                 assert_eq!(rows[s.x_blinding_row()].1, vec![(Fr::ONE, s.x_blinding())]);
                 assert_eq!(rows[s.result_row(63)].1, vec![(Fr::ONE, s.y(63))]);
                 assert_eq!(rows[s.y_blinding_row()].1, vec![(Fr::ONE, s.y_blinding())]);
@@ -180,11 +243,18 @@ fn bases_of_slots_and_results_appear_in_their_own_row_only() {
         let mut count = vec![0usize; s.variables()];
         for_each_row(&s, |a, b, c| {
             for (coefficient, v) in a.iter().chain(&c) {
-                assert!(!(Shape::BLOCK1..s.zeta()).contains(v) && !(s.y(0)..s.instance()).contains(v), "{coefficient} {v}");
+                assert!(
+                    !(Shape::BLOCK1..s.zeta()).contains(v) && !(s.y(0)..s.instance()).contains(v),
+                    "{coefficient} {v}"
+                );
             }
             b.iter().for_each(|(_, v)| count[*v] += 1);
         });
-        assert!((Shape::BLOCK1..s.zeta()).chain(s.y(0)..s.instance()).all(|v| count[v] == 1));
+        assert!(
+            (Shape::BLOCK1..s.zeta())
+                .chain(s.y(0)..s.instance())
+                .all(|v| count[v] == 1)
+        );
     }
 }
 
@@ -203,11 +273,34 @@ fn native_relation_and_constraints_agree() {
             let public = public(&KEY, &c.columns, &pass, mask, opened.then_some(&values));
             let mut rng = ChaCha20Rng::seed_from_u64(3);
             let gamma = Fr::rand(&mut rng);
-            let z = before_gamma(s, &public, &c.private, &Blindings { aux: Fr::rand(&mut rng), res: Fr::ZERO });
+            let z = before_gamma(
+                s,
+                &public,
+                &c.private,
+                &Blindings {
+                    aux: Fr::rand(&mut rng),
+                    res: Fr::ZERO,
+                },
+            );
             let z = after_gamma(s, &public, &c.private, z, gamma);
             assert!(satisfied(s, z.clone()));
             // every single variable is pinned by some row
-            for v in [s.g(1, 3), s.u(700), s.mu(260), s.muq(1), s.y(2), s.x(4), s.inv(2, 2), s.invq(9), s.zeta(), s.mask(1), s.direct(), s.image(), Shape::FOLD, Shape::GAMMA] {
+            for v in [
+                s.g(1, 3),
+                s.u(700),
+                s.mu(260),
+                s.muq(1),
+                s.y(2),
+                s.x(4),
+                s.inv(2, 2),
+                s.invq(9),
+                s.zeta(),
+                s.mask(1),
+                s.direct(),
+                s.image(),
+                Shape::FOLD,
+                Shape::GAMMA,
+            ] {
                 let mut broken = z.clone();
                 broken[v] += Fr::ONE;
                 assert!(!satisfied(s, broken), "variable {v} is free");
@@ -224,7 +317,9 @@ fn tally_counts_what_a_plain_reading_counts() {
     let cells = tally(s, &cells_pass(), codes).values;
     let moments = tally(s, &moments_pass(), codes).values;
     for group in 0..4u8 {
-        let n = (0..s.slots).filter(|i| codes[0][*i] == group + 2 && (3..=7).contains(&codes[1][*i])).count();
+        let n = (0..s.slots)
+            .filter(|i| codes[0][*i] == group + 2 && (3..=7).contains(&codes[1][*i]))
+            .count();
         assert_eq!(cells[usize::from(group)], n as u64);
     }
     for group in 0..2u8 {
@@ -246,13 +341,22 @@ fn honest_proofs_verify_and_lies_do_not() {
     let values = tally(KEY.shape(), &pass, &c.private.codes).values;
     let p = public(&KEY, &c.columns, &pass, 0, Some(&values));
     let (proof, _) = stock_proof(&KEY, &p, &c.private, G1Projective::ZERO);
-    let check = |public: AggregatePublic<'_>, proof: &Proof| verify_item(&AnswerItem { public, vk: &KEY.vk, proof });
+    let check = |public: AggregatePublic<'_>, proof: &Proof| {
+        verify_item(&AnswerItem {
+            public,
+            vk: &KEY.vk,
+            proof,
+        })
+    };
     assert_eq!(check(p.clone(), &proof), Ok(()));
 
     // wrong by one
     let mut wrong = values;
     wrong[1] += 1;
-    let lie = AggregatePublic { opened: Some(&wrong), ..p.clone() };
+    let lie = AggregatePublic {
+        opened: Some(&wrong),
+        ..p.clone()
+    };
     assert_eq!(check(lie.clone(), &proof), Err(VerifyError::Pairing));
     // and a prover that proves the lie as well as it can
     let (forced, _) = stock_proof_unsatisfied(&lie, &c.private);
@@ -260,31 +364,125 @@ fn honest_proofs_verify_and_lies_do_not() {
 
     // replay in any other context
     let contexts = [
-        Context { chain_id: 1, ..context() },
-        Context { market: [4; 20], ..context() },
-        Context { dataset: 5, ..context() },
-        Context { snapshot: 6, ..context() },
-        Context { query_id: [7; 32], ..context() },
+        Context {
+            chain_id: 1,
+            ..context()
+        },
+        Context {
+            market: [4; 20],
+            ..context()
+        },
+        Context {
+            dataset: 5,
+            ..context()
+        },
+        Context {
+            snapshot: 6,
+            ..context()
+        },
+        Context {
+            query_id: [7; 32],
+            ..context()
+        },
     ];
     for context in contexts {
-        assert_eq!(check(AggregatePublic { context, ..p.clone() }, &proof), Err(VerifyError::Pairing), "{context:?}");
+        assert_eq!(
+            check(
+                AggregatePublic {
+                    context,
+                    ..p.clone()
+                },
+                &proof
+            ),
+            Err(VerifyError::Pairing),
+            "{context:?}"
+        );
     }
-    assert_eq!(check(AggregatePublic { chunk: 1, ..p.clone() }, &proof), Err(VerifyError::Pairing));
-    assert_eq!(check(AggregatePublic { pass_index: 1, ..p.clone() }, &proof), Err(VerifyError::Pairing));
-    assert_eq!(check(AggregatePublic { circuit_id: [1; 32], ..p.clone() }, &proof), Err(VerifyError::Pairing));
+    assert_eq!(
+        check(
+            AggregatePublic {
+                chunk: 1,
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
+    assert_eq!(
+        check(
+            AggregatePublic {
+                pass_index: 1,
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
+    assert_eq!(
+        check(
+            AggregatePublic {
+                circuit_id: [1; 32],
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
     // swapped columns
     let mut swapped = c.columns.clone();
     swapped.swap(0, 1);
-    assert_eq!(check(AggregatePublic { columns: &swapped, ..p.clone() }, &proof), Err(VerifyError::Pairing));
+    assert_eq!(
+        check(
+            AggregatePublic {
+                columns: &swapped,
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
     // other tables
     let other = cells_pass();
-    assert_eq!(check(AggregatePublic { pass: &other, ..p.clone() }, &proof), Err(VerifyError::Pairing));
+    assert_eq!(
+        check(
+            AggregatePublic {
+                pass: &other,
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
     // another mask
-    assert_eq!(check(AggregatePublic { mask: 4, ..p.clone() }, &proof), Err(VerifyError::Pairing));
+    assert_eq!(
+        check(
+            AggregatePublic {
+                mask: 4,
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
     // hidden instead of direct, and results smuggled into a direct answer
-    assert_eq!(check(AggregatePublic { opened: None, ..p.clone() }, &proof), Err(VerifyError::Pairing));
-    let smuggled = Proof { res: KEY.vk.results[0], ..proof };
-    assert_eq!(check(p.clone(), &smuggled), Err(VerifyError::HiddenResults { item: 0 }));
+    assert_eq!(
+        check(
+            AggregatePublic {
+                opened: None,
+                ..p.clone()
+            },
+            &proof
+        ),
+        Err(VerifyError::Pairing)
+    );
+    let smuggled = Proof {
+        res: KEY.vk.results[0],
+        ..proof
+    };
+    assert_eq!(
+        check(p.clone(), &smuggled),
+        Err(VerifyError::HiddenResults { item: 0 })
+    );
     // every proof element matters
     for k in 0..4 {
         let mut t = proof;
@@ -294,12 +492,19 @@ fn honest_proofs_verify_and_lies_do_not() {
             2 => t.c = (t.c + KEY.vk.alpha).into_affine(),
             _ => t.aux = (t.aux + KEY.vk.alpha).into_affine(),
         }
-        assert_eq!(check(p.clone(), &t), Err(VerifyError::Pairing), "element {k}");
+        assert_eq!(
+            check(p.clone(), &t),
+            Err(VerifyError::Pairing),
+            "element {k}"
+        );
     }
 }
 
 /// A prover that runs the honest algorithm on a false statement.
-fn stock_proof_unsatisfied(public: &AggregatePublic<'_>, private: &AggregatePrivate) -> (Proof, Fr) {
+fn stock_proof_unsatisfied(
+    public: &AggregatePublic<'_>,
+    private: &AggregatePrivate,
+) -> (Proof, Fr) {
     // The stock prover's witness map does not check satisfaction in release builds of the matrices,
     // so the proof comes out; it just must not verify.
     stock_proof(&KEY, public, private, G1Projective::ZERO)
@@ -308,7 +513,14 @@ fn stock_proof_unsatisfied(public: &AggregatePublic<'_>, private: &AggregatePriv
 #[test]
 fn empty_slots_never_count() {
     // Even a pass that lets every code through counts members only.
-    let pass = Pass::padded(CircuitClass::K4, vec![(ColumnIndex(0), table(|_| Some(0)))], Image::Cells, 1, 0).unwrap();
+    let pass = Pass::padded(
+        CircuitClass::K4,
+        vec![(ColumnIndex(0), table(|_| Some(0)))],
+        Image::Cells,
+        1,
+        0,
+    )
+    .unwrap();
     let mut c = chunk(&KEY, 12);
     let first = c.private.codes[0].clone();
     let blinding = c.private.blindings[0];
@@ -320,13 +532,30 @@ fn empty_slots_never_count() {
     assert_eq!(values[0], members);
     let p = public(&KEY, &columns, &pass, 0, Some(&values));
     let (proof, _) = stock_proof(&KEY, &p, &c.private, G1Projective::ZERO);
-    assert_eq!(verify_item(&AnswerItem { public: p.clone(), vk: &KEY.vk, proof: &proof }), Ok(()));
+    assert_eq!(
+        verify_item(&AnswerItem {
+            public: p.clone(),
+            vk: &KEY.vk,
+            proof: &proof
+        }),
+        Ok(())
+    );
     // claiming that the empty slots are members too
     let mut all = [0u64; RESULTS];
     all[0] = KEY.shape().slots as u64;
-    let lie = AggregatePublic { opened: Some(&all), ..p };
+    let lie = AggregatePublic {
+        opened: Some(&all),
+        ..p
+    };
     let (forced, _) = stock_proof_unsatisfied(&lie, &c.private);
-    assert_eq!(verify_item(&AnswerItem { public: lie, vk: &KEY.vk, proof: &forced }), Err(VerifyError::Pairing));
+    assert_eq!(
+        verify_item(&AnswerItem {
+            public: lie,
+            vk: &KEY.vk,
+            proof: &forced
+        }),
+        Err(VerifyError::Pairing)
+    );
 }
 
 /// The forgery that makes separate gammas necessary: shift the difference between a forged and
@@ -336,7 +565,10 @@ fn single_gamma_forgery_works_against_one_gamma_and_fails_against_four() {
     let shape = ChunkSize::Tiny.shapes(CircuitClass::K4)[0];
     for single in [true, false] {
         let mut rng = ChaCha20Rng::seed_from_u64(21);
-        let (mut family, mut circuit) = (FamilySecrets::random(&mut rng), CircuitSecrets::random(&mut rng));
+        let (mut family, mut circuit) = (
+            FamilySecrets::random(&mut rng),
+            CircuitSecrets::random(&mut rng),
+        );
         if single {
             let gamma = Fr::rand(&mut rng);
             family = family.with_single_gamma(gamma);
@@ -357,13 +589,20 @@ fn single_gamma_forgery_works_against_one_gamma_and_fails_against_four() {
         let difference: Vec<Fr> = (0..shape.slots)
             .map(|i| {
                 (0..4)
-                    .map(|l| powers[l] * (Fr::from(forged.codes[l][i]) - Fr::from(real.private.codes[l][i])))
+                    .map(|l| {
+                        powers[l]
+                            * (Fr::from(forged.codes[l][i]) - Fr::from(real.private.codes[l][i]))
+                    })
                     .sum()
             })
             .collect();
         let shift = G1Projective::msm(&key.commitment.slots, &difference).unwrap();
         let (proof, _) = stock_proof(&key, &p, &forged, shift);
-        let verdict = verify_item(&AnswerItem { public: p, vk: &key.vk, proof: &proof });
+        let verdict = verify_item(&AnswerItem {
+            public: p,
+            vk: &key.vk,
+            proof: &proof,
+        });
         if single {
             assert_eq!(verdict, Ok(()), "the attack is real against a single gamma");
         } else {
@@ -382,13 +621,25 @@ fn zero_zeta_forgery_over_empty_slots_fails() {
     let mut rng = ChaCha20Rng::seed_from_u64(50);
     let codes = vec![vec![0u8; s.slots]; 4];
     let blindings: Vec<Fr> = (0..4).map(|_| Fr::rand(&mut rng)).collect();
-    let columns: Vec<G1Affine> = codes.iter().zip(&blindings).map(|(c, r)| commit_column(&KEY, c, r)).collect();
+    let columns: Vec<G1Affine> = codes
+        .iter()
+        .zip(&blindings)
+        .map(|(c, r)| commit_column(&KEY, c, r))
+        .collect();
     let private = AggregatePrivate { codes, blindings };
     // a thousand people of code 50, out of nowhere
     let mut lie = [0u64; RESULTS];
     lie[..3].copy_from_slice(&[1000, 50_000, 2_500_000]);
     let p = public(&KEY, &columns, &pass, 0, Some(&lie));
-    let mut z = before_gamma(&s, &p, &private, &Blindings { aux: Fr::rand(&mut rng), res: Fr::ZERO });
+    let mut z = before_gamma(
+        &s,
+        &p,
+        &private,
+        &Blindings {
+            aux: Fr::rand(&mut rng),
+            res: Fr::ZERO,
+        },
+    );
     z[s.zeta()] = Fr::ZERO;
     z[s.g(0, 0)..s.aux_blinding()].fill(Fr::ZERO);
     let active = Fr::from(s.active() as u64);
@@ -397,7 +648,9 @@ fn zero_zeta_forgery_over_empty_slots_fails() {
     }
     z[s.muq(50)] = Fr::from(1000u64);
     z[s.muq(s.cells)] = active - Fr::from(1000u64);
-    let aux = G1Projective::msm(&KEY.aux, &z[s.zeta()..=s.aux_blinding()]).unwrap().into_affine();
+    let aux = G1Projective::msm(&KEY.aux, &z[s.zeta()..=s.aux_blinding()])
+        .unwrap()
+        .into_affine();
     let gamma = p.gamma(&p.zeta(), &aux, &G1Affine::zero());
     let inverse = gamma.inverse().unwrap();
     z[s.instance()..].fill(Fr::ZERO);
@@ -422,15 +675,36 @@ fn zero_zeta_forgery_over_empty_slots_fails() {
     z[s.difference(2)] = acc;
     let broken = broken_rows(&s, &z);
     assert_eq!(broken, [s.inverse_row()], "S9 alone stands in the way");
-    let circuit = AggregateCircuit { shape: s, assignment: Some(z) };
-    let stock = Stock::create_random_proof_with_reduction(circuit, &KEY.to_stock(), &mut rng).unwrap();
-    let proof = Proof { a: stock.a, b: stock.b, c: stock.c, aux, res: G1Affine::zero() };
-    assert_eq!(verify_item(&AnswerItem { public: p, vk: &KEY.vk, proof: &proof }), Err(VerifyError::Pairing));
+    let circuit = AggregateCircuit {
+        shape: s,
+        assignment: Some(z),
+    };
+    let stock =
+        Stock::create_random_proof_with_reduction(circuit, &KEY.to_stock(), &mut rng).unwrap();
+    let proof = Proof {
+        a: stock.a,
+        b: stock.b,
+        c: stock.c,
+        aux,
+        res: G1Affine::zero(),
+    };
+    assert_eq!(
+        verify_item(&AnswerItem {
+            public: p,
+            vk: &KEY.vk,
+            proof: &proof
+        }),
+        Err(VerifyError::Pairing)
+    );
 }
 
 #[test]
 fn blinding_bases_hide() {
-    for p in [KEY.vk.blinding, KEY.vk.results_blinding, *KEY.aux.last().unwrap()] {
+    for p in [
+        KEY.vk.blinding,
+        KEY.vk.results_blinding,
+        *KEY.aux.last().unwrap(),
+    ] {
         assert!(!p.is_zero());
     }
     assert!(KEY.commitment.slots.iter().all(|p| !p.is_zero()));

@@ -9,7 +9,9 @@ use super::relation::{AggregatePublic, masked};
 use crate::keys::VerifyingKey;
 use crate::layout::RESULTS;
 use crate::transcript::{Context, Hasher, Tag};
-use crate::words::{Word, WordError, field_from_word, g1_from_words, g1_words, g2_from_words, g2_words};
+use crate::words::{
+    Word, WordError, field_from_word, g1_from_words, g1_words, g2_from_words, g2_words,
+};
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::Pairing;
 use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
@@ -160,7 +162,10 @@ fn weights(items: &[AnswerItem<'_>], gammas: &[Fr]) -> Vec<Fr> {
         .iter()
         .zip(gammas)
         .fold(Hasher::new(Tag::Batch), |h, (item, gamma)| {
-            h.scalar(gamma).g1(&item.proof.a).g2(&item.proof.b).g1(&item.proof.c)
+            h.scalar(gamma)
+                .g1(&item.proof.a)
+                .g2(&item.proof.b)
+                .g1(&item.proof.c)
         })
         .finish();
     (0..items.len())
@@ -168,7 +173,10 @@ fn weights(items: &[AnswerItem<'_>], gammas: &[Fr]) -> Vec<Fr> {
             if i == 0 {
                 return Fr::ONE;
             }
-            let hash = Hasher::new(Tag::Weight).word(&seed).integer(i as u128).finish();
+            let hash = Hasher::new(Tag::Weight)
+                .word(&seed)
+                .integer(i as u128)
+                .finish();
             let mut low = [0u8; 16];
             low.copy_from_slice(&hash[16..]);
             Fr::from(u128::from_be_bytes(low))
@@ -182,7 +190,11 @@ fn weights(items: &[AnswerItem<'_>], gammas: &[Fr]) -> Vec<Fr> {
 /// [`VerifyError::HiddenResults`] or [`VerifyError::Pairing`].
 pub fn verify_batch(items: &[AnswerItem<'_>]) -> Result<(), VerifyError> {
     let Some(first) = items.first() else {
-        return Err(VerifyError::Count { what: "proofs", found: 0, expected: 1 });
+        return Err(VerifyError::Count {
+            what: "proofs",
+            found: 0,
+            expected: 1,
+        });
     };
     let mut gammas = Vec::with_capacity(items.len());
     let mut zetas = Vec::with_capacity(items.len());
@@ -213,7 +225,10 @@ pub fn verify_batch(items: &[AnswerItem<'_>]) -> Result<(), VerifyError> {
         let fold = item.public.fold(&zeta, &gamma);
         let ic = &item.vk.ic;
         let x0 = ic[1] * gamma + ic[2] * fold + ic[0];
-        let slot = match circuits.iter().position(|(vk, _)| std::ptr::eq(*vk, item.vk)) {
+        let slot = match circuits
+            .iter()
+            .position(|(vk, _)| std::ptr::eq(*vk, item.vk))
+        {
             Some(k) => k,
             None => {
                 circuits.push((item.vk, [G1Projective::ZERO; 3]));
@@ -263,7 +278,15 @@ pub fn verify_answer(
     proofs: &[Proof],
 ) -> Result<(), VerifyError> {
     let count = |what, found, expected| {
-        if found == expected { Ok(()) } else { Err(VerifyError::Count { what, found, expected }) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(VerifyError::Count {
+                what,
+                found,
+                expected,
+            })
+        }
     };
     let passes = plan.passes();
     let class = plan.class();
@@ -289,7 +312,11 @@ pub fn verify_answer(
     if keys.first().is_none_or(|k| next != k.shape.slots) {
         return Err(VerifyError::Key { part: keys.len() });
     }
-    count("proofs", proofs.len(), passes.len() * chunks as usize * keys.len())?;
+    count(
+        "proofs",
+        proofs.len(),
+        passes.len() * chunks as usize * keys.len(),
+    )?;
     let direct = chunks == 1 && keys.len() == 1;
 
     let ids: Vec<Word> = keys.iter().map(VerifyingKey::circuit_id).collect();
@@ -300,9 +327,17 @@ pub fn verify_answer(
         .collect();
     let mut items = Vec::with_capacity(proofs.len());
     for (p, (pass, total)) in passes.iter().zip(totals).enumerate() {
-        let existing = if pass.values() == RESULTS { u64::MAX } else { (1 << pass.values()) - 1 };
+        let existing = if pass.values() == RESULTS {
+            u64::MAX
+        } else {
+            (1 << pass.values()) - 1
+        };
         if total.mask & pass.base_mask() != pass.base_mask() || total.mask & !existing != 0 {
-            return Err(VerifyError::Mask { pass: p, mask: total.mask, base: pass.base_mask() });
+            return Err(VerifyError::Mask {
+                pass: p,
+                mask: total.mask,
+                base: pass.base_mask(),
+            });
         }
         let allowed = masked(&total.values, total.mask | !existing);
         if let Some(index) = (0..RESULTS).find(|t| allowed[*t] != total.values[*t]) {
@@ -331,7 +366,11 @@ pub fn verify_answer(
         }
         let blinding: Fr = field_from_word(&total.blinding)?;
         if !direct {
-            let scalars: Vec<_> = total.values.iter().map(|v| Fr::from(*v).into_bigint()).collect();
+            let scalars: Vec<_> = total
+                .values
+                .iter()
+                .map(|v| Fr::from(*v).into_bigint())
+                .collect();
             let opened = G1Projective::msm_bigint(&keys[0].results, &scalars)
                 + keys[0].results_blinding * blinding;
             if opened != hidden {

@@ -49,7 +49,9 @@ impl DevelopmentKey {
     pub fn family(size: ChunkSize) -> Vec<Self> {
         [CircuitClass::K4, CircuitClass::K8]
             .into_iter()
-            .flat_map(|class| (0..size.shapes(class).len()).map(move |part| Self { size, class, part }))
+            .flat_map(|class| {
+                (0..size.shapes(class).len()).map(move |part| Self { size, class, part })
+            })
             .collect()
     }
 
@@ -63,7 +65,14 @@ impl DevelopmentKey {
 
     /// Name, which says INSECURE.
     pub fn id(&self) -> String {
-        format!("INSECURE-dev-2p{}-{:?}-{}", self.size.log_domain(), self.class, self.part).to_lowercase().replace("insecure", "INSECURE")
+        format!(
+            "INSECURE-dev-2p{}-{:?}-{}",
+            self.size.log_domain(),
+            self.class,
+            self.part
+        )
+        .to_lowercase()
+        .replace("insecure", "INSECURE")
     }
 
     /// Generates the key. Takes about 40 us of CPU per row of the domain times five.
@@ -74,7 +83,8 @@ impl DevelopmentKey {
         if production {
             return Err(KeyError::Insecure { id: self.id() });
         }
-        let family = FamilySecrets::random(&mut rng(&format!("family 2^{}", self.size.log_domain())));
+        let family =
+            FamilySecrets::random(&mut rng(&format!("family 2^{}", self.size.log_domain())));
         let circuit = CircuitSecrets::random(&mut rng(&self.id()));
         generate(self.shape(), &family, &circuit)
     }

@@ -53,7 +53,13 @@ impl FamilySecrets {
                 break t;
             }
         };
-        Self { tau, alpha: nonzero(rng), beta: nonzero(rng), gamma1: nonzero(rng), gamma3: nonzero(rng) }
+        Self {
+            tau,
+            alpha: nonzero(rng),
+            beta: nonzero(rng),
+            gamma1: nonzero(rng),
+            gamma3: nonzero(rng),
+        }
     }
 
     /// Secrets with ONE gamma for all blocks: the broken construction that the forgery test attacks.
@@ -68,7 +74,11 @@ impl FamilySecrets {
 impl CircuitSecrets {
     /// Fresh secrets.
     pub fn random(rng: &mut (impl Rng + CryptoRng)) -> Self {
-        Self { gamma0: nonzero(rng), gamma2: nonzero(rng), delta: nonzero(rng) }
+        Self {
+            gamma0: nonzero(rng),
+            gamma2: nonzero(rng),
+            delta: nonzero(rng),
+        }
     }
 
     /// See [`FamilySecrets::with_single_gamma`].
@@ -127,7 +137,9 @@ pub fn generate(
     let zt = domain.evaluate_vanishing_polynomial(family.tau);
     let coset = coset_quotient_scalars(&domain, family.tau, zt * inverse(&circuit.delta))
         .expect("the generator lies outside the domain");
-    let kappa = zt * inverse(&circuit.delta) * inverse(&domain.evaluate_vanishing_polynomial(Fr::GENERATOR));
+    let kappa = zt
+        * inverse(&circuit.delta)
+        * inverse(&domain.evaluate_vanishing_polynomial(Fr::GENERATOR));
     let rows: Vec<Fr> = lagrange[..s.rows()].iter().map(|l| *l * kappa).collect();
 
     let g1 = BatchMulPreprocessing::new(G1Projective::from(G1Affine::generator()), 4 * s.domain());
@@ -141,7 +153,10 @@ pub fn generate(
     let results_blinding = points[s.y_blinding()];
     let results = points[s.y(0)..s.y(RESULTS)].to_vec();
     let aux = points[s.zeta()..=s.aux_blinding()].to_vec();
-    let commitment = CommitmentKey::new(points[s.x(0)..s.x_blinding()].to_vec(), points[s.x_blinding()]);
+    let commitment = CommitmentKey::new(
+        points[s.x(0)..s.x_blinding()].to_vec(),
+        points[s.x_blinding()],
+    );
 
     Ok(ProvingKey {
         vk: VerifyingKey {

@@ -49,14 +49,34 @@ impl ProvingKey {
     /// [`KeyError::Malformed`] when the serializer fails, which a `Vec` cannot cause.
     pub fn to_bytes(&self) -> Result<Vec<u8>, KeyError> {
         let mut out = Vec::new();
-        let malformed = |e: ark_serialize::SerializationError| KeyError::Malformed { reason: e.to_string() };
-        self.vk.serialize_uncompressed(&mut out).map_err(malformed)?;
-        self.commitment.slots.serialize_uncompressed(&mut out).map_err(malformed)?;
-        self.beta.serialize_uncompressed(&mut out).map_err(malformed)?;
-        self.delta.serialize_uncompressed(&mut out).map_err(malformed)?;
-        self.lagrange_g1.serialize_uncompressed(&mut out).map_err(malformed)?;
-        self.lagrange_g2.serialize_uncompressed(&mut out).map_err(malformed)?;
-        for v in [&self.aux, &self.witness, &self.quotient_coset, &self.quotient_rows] {
+        let malformed = |e: ark_serialize::SerializationError| KeyError::Malformed {
+            reason: e.to_string(),
+        };
+        self.vk
+            .serialize_uncompressed(&mut out)
+            .map_err(malformed)?;
+        self.commitment
+            .slots
+            .serialize_uncompressed(&mut out)
+            .map_err(malformed)?;
+        self.beta
+            .serialize_uncompressed(&mut out)
+            .map_err(malformed)?;
+        self.delta
+            .serialize_uncompressed(&mut out)
+            .map_err(malformed)?;
+        self.lagrange_g1
+            .serialize_uncompressed(&mut out)
+            .map_err(malformed)?;
+        self.lagrange_g2
+            .serialize_uncompressed(&mut out)
+            .map_err(malformed)?;
+        for v in [
+            &self.aux,
+            &self.witness,
+            &self.quotient_coset,
+            &self.quotient_rows,
+        ] {
             v.serialize_uncompressed(&mut out).map_err(malformed)?;
         }
         Ok(out)
@@ -64,7 +84,10 @@ impl ProvingKey {
 
     /// SHA-256 of [`Self::to_bytes`], the pinned digest.
     pub fn digest_of(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+        Sha256::digest(bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect()
     }
 
     /// Decodes bytes whose digest is pinned. Curve checks are skipped: the digest already says
@@ -75,18 +98,26 @@ impl ProvingKey {
     pub fn from_pinned_bytes(bytes: &[u8], digest: &str, shape: &Shape) -> Result<Self, KeyError> {
         let found = Self::digest_of(bytes);
         if found != digest {
-            return Err(KeyError::DigestMismatch { expected: digest.to_owned(), found });
+            return Err(KeyError::DigestMismatch {
+                expected: digest.to_owned(),
+                found,
+            });
         }
         let mut r = bytes;
         macro_rules! read {
             () => {
                 CanonicalDeserialize::deserialize_with_mode(&mut r, Compress::No, Validate::No)
-                    .map_err(|e: ark_serialize::SerializationError| KeyError::Malformed { reason: e.to_string() })?
+                    .map_err(|e: ark_serialize::SerializationError| KeyError::Malformed {
+                        reason: e.to_string(),
+                    })?
             };
         }
         let vk: VerifyingKey = read!();
         if vk.shape != *shape {
-            return Err(KeyError::ShapeMismatch { expected: *shape, found: vk.shape });
+            return Err(KeyError::ShapeMismatch {
+                expected: *shape,
+                found: vk.shape,
+            });
         }
         let slots: Vec<G1Affine> = read!();
         let commitment = CommitmentKey::new(slots, vk.blinding);
@@ -109,7 +140,9 @@ impl ProvingKey {
             && key.quotient_coset.len() == shape.domain()
             && key.quotient_rows.len() == shape.rows();
         if !sizes_ok || !r.is_empty() {
-            return Err(KeyError::Malformed { reason: "lengths do not match the shape".to_owned() });
+            return Err(KeyError::Malformed {
+                reason: "lengths do not match the shape".to_owned(),
+            });
         }
         Ok(key)
     }
@@ -156,4 +189,3 @@ impl ProvingKey {
         }
     }
 }
-

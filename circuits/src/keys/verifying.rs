@@ -35,7 +35,14 @@ impl VerifyingKey {
     pub fn words(&self) -> Vec<Word> {
         let mut out = Vec::with_capacity(2 + 4 * 6 + 6 + 130);
         out.extend(g1_words(&self.alpha));
-        for p in [&self.beta, &self.gammas[1], &self.gammas[3], &self.gammas[0], &self.gammas[2], &self.delta] {
+        for p in [
+            &self.beta,
+            &self.gammas[1],
+            &self.gammas[3],
+            &self.gammas[0],
+            &self.gammas[2],
+            &self.delta,
+        ] {
             out.extend(g2_words(p));
         }
         for p in &self.ic {
@@ -62,7 +69,12 @@ impl VerifyingKey {
 
     /// Identity of the circuit and its key: Keccak-256 over all its words.
     pub fn circuit_id(&self) -> Word {
-        let bytes: Vec<u8> = self.words().into_iter().chain(self.dimension_words()).flatten().collect();
+        let bytes: Vec<u8> = self
+            .words()
+            .into_iter()
+            .chain(self.dimension_words())
+            .flatten()
+            .collect();
         crate::transcript::keccak(&bytes)
     }
 }
@@ -74,7 +86,14 @@ impl CanonicalSerialize for VerifyingKey {
         mode: ark_serialize::Compress,
     ) -> Result<(), ark_serialize::SerializationError> {
         let s = &self.shape;
-        for v in [s.log_domain as usize, s.slots, s.lo, s.hi, s.columns, s.cells] {
+        for v in [
+            s.log_domain as usize,
+            s.slots,
+            s.lo,
+            s.hi,
+            s.columns,
+            s.cells,
+        ] {
             (v as u64).serialize_with_mode(&mut w, mode)?;
         }
         self.alpha.serialize_with_mode(&mut w, mode)?;
@@ -103,7 +122,9 @@ impl CanonicalSerialize for VerifyingKey {
 
 impl ark_serialize::Valid for VerifyingKey {
     fn check(&self) -> Result<(), ark_serialize::SerializationError> {
-        self.shape.check().map_err(|_| ark_serialize::SerializationError::InvalidData)?;
+        self.shape
+            .check()
+            .map_err(|_| ark_serialize::SerializationError::InvalidData)?;
         if self.results.len() != crate::layout::RESULTS {
             return Err(ark_serialize::SerializationError::InvalidData);
         }
@@ -130,14 +151,17 @@ impl CanonicalDeserialize for VerifyingKey {
             *d = usize::try_from(v).map_err(|_| ark_serialize::SerializationError::InvalidData)?;
         }
         let shape = Shape {
-            log_domain: u32::try_from(dims[0]).map_err(|_| ark_serialize::SerializationError::InvalidData)?,
+            log_domain: u32::try_from(dims[0])
+                .map_err(|_| ark_serialize::SerializationError::InvalidData)?,
             slots: dims[1],
             lo: dims[2],
             hi: dims[3],
             columns: dims[4],
             cells: dims[5],
         };
-        shape.check().map_err(|_| ark_serialize::SerializationError::InvalidData)?;
+        shape
+            .check()
+            .map_err(|_| ark_serialize::SerializationError::InvalidData)?;
         macro_rules! read {
             () => {
                 CanonicalDeserialize::deserialize_with_mode(&mut r, compress, validate)?

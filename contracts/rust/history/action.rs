@@ -18,9 +18,7 @@ use crate::{
 use alloy::{
     json_abi::ContractObject,
     primitives::{Address, Bytes, U256},
-    sol_types::{
-        SolCall, SolType, SolValue, abi::AbiDecoderConfig, sol_data,
-    },
+    sol_types::{SolCall, SolType, SolValue, abi::AbiDecoderConfig, sol_data},
 };
 use std::sync::OnceLock;
 
@@ -310,9 +308,9 @@ fn registry(data: &[u8]) -> Option<Action> {
                 signature,
             }
         }
-        R::advanceEpochCall::SELECTOR => Action::AdvanceEpoch(dataset_id(
-            decode::<R::advanceEpochCall>(data)?.datasetId,
-        )?),
+        R::advanceEpochCall::SELECTOR => {
+            Action::AdvanceEpoch(dataset_id(decode::<R::advanceEpochCall>(data)?.datasetId)?)
+        }
         R::expireChunkCall::SELECTOR => {
             let call = decode::<R::expireChunkCall>(data)?;
             Action::ExpireChunk {
@@ -402,7 +400,11 @@ fn pass(result: PassResult) -> PassValues {
     PassValues {
         mask: result.mask,
         rho: result.rho.to_be_bytes(),
-        values: result.values.iter().map(|word| word.to_be_bytes()).collect(),
+        values: result
+            .values
+            .iter()
+            .map(|word| word.to_be_bytes())
+            .collect(),
     }
 }
 
@@ -453,11 +455,7 @@ fn claim(request: Claim, proof: Bytes) -> Option<RewardClaim> {
 
 /// What the proof of a claim by signature shows, `None` if it is not one.
 pub fn claim_proof(proof: &[u8]) -> Option<ClaimProof> {
-    type Shown = (
-        sol_data::Uint<32>,
-        sol_data::Uint<32>,
-        sol_data::Bytes,
-    );
+    type Shown = (sol_data::Uint<32>, sol_data::Uint<32>, sol_data::Bytes);
     let (chunk, slot, signature) =
         Shown::abi_decode_params_with_config(proof, strict(proof.len())).ok()?;
     Some(ClaimProof {

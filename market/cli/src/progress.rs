@@ -59,7 +59,11 @@ impl Stage {
         }
         bar.set_message(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, name: name.to_owned(), start: Instant::now() }
+        Self {
+            bar,
+            name: name.to_owned(),
+            start: Instant::now(),
+        }
     }
     /// Sets how much is done.
     pub fn at(&self, done: u64) {
@@ -69,7 +73,11 @@ impl Stage {
     pub fn end(self, result: &str) -> Duration {
         let elapsed = self.start.elapsed();
         self.bar.finish_and_clear();
-        eprintln!("{:<34} {:>8.2} s  {result}", self.name, elapsed.as_secs_f64());
+        eprintln!(
+            "{:<34} {:>8.2} s  {result}",
+            self.name,
+            elapsed.as_secs_f64()
+        );
         elapsed
     }
 }

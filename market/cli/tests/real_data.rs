@@ -27,7 +27,9 @@ fn name(column: &Value) -> String {
 }
 
 fn literal(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"))
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), |text| format!("'{text}'"))
 }
 
 fn condition(c: &Value) -> String {
@@ -41,9 +43,17 @@ fn condition(c: &Value) -> String {
 }
 
 fn filter(lists: &[&Value]) -> String {
-    let all: Vec<String> =
-        lists.iter().filter_map(|l| l.as_array()).flatten().map(condition).collect();
-    if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
+    let all: Vec<String> = lists
+        .iter()
+        .filter_map(|l| l.as_array())
+        .flatten()
+        .map(condition)
+        .collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", all.join(" AND "))
+    }
 }
 
 /// One figure to compare: query, where it stands in the answer, what it must be, how closely.
@@ -59,21 +69,38 @@ fn figures(q: &Value) -> Vec<Figure> {
     let answer = &q["answer"];
     let none = Value::Null;
     let wh = filter(&[&q["where"]]);
-    let figure = |sql: &str, group: Option<(String, String)>, field, expected: &Value, relative| Figure {
-        sql: sql.to_owned(),
-        group,
-        field,
-        expected: expected.clone(),
-        relative,
-    };
+    let figure =
+        |sql: &str, group: Option<(String, String)>, field, expected: &Value, relative| Figure {
+            sql: sql.to_owned(),
+            group,
+            field,
+            expected: expected.clone(),
+            relative,
+        };
     match q["op"].as_str().unwrap() {
-        "count" => vec![figure(&format!("SELECT COUNT(*) FROM t{wh}"), None, ("count", None), &answer["count"], 0.0)],
+        "count" => vec![figure(
+            &format!("SELECT COUNT(*) FROM t{wh}"),
+            None,
+            ("count", None),
+            &answer["count"],
+            0.0,
+        )],
         "group_count" => {
             let by = name(&q["group_by"]);
             let sql = format!("SELECT {by}, COUNT(*) FROM t{wh} GROUP BY {by}");
             let column = q["group_by"].as_str().unwrap().to_owned();
             let rows = answer.as_object().unwrap();
-            rows.iter().map(|(g, n)| figure(&sql, Some((column.clone(), g.clone())), ("count", None), n, 0.0)).collect()
+            rows.iter()
+                .map(|(g, n)| {
+                    figure(
+                        &sql,
+                        Some((column.clone(), g.clone())),
+                        ("count", None),
+                        n,
+                        0.0,
+                    )
+                })
+                .collect()
         }
         op @ ("group_mean" | "sum_mean") => {
             let measure = q["column"].as_str().unwrap().to_owned();
@@ -84,15 +111,39 @@ fn figures(q: &Value) -> Vec<Figure> {
             let mut out = Vec::new();
             let mut rows = |sql: String, group: Option<(String, String)>, a: &Value| {
                 out.push(figure(&sql, group.clone(), ("count", None), &a["n"], 0.0));
-                out.push(figure(&sql, group.clone(), ("sum", Some(measure.clone())), &a["sum"], exact));
-                out.push(figure(&sql, group.clone(), ("avg", Some(measure.clone())), &a["mean"], relative));
+                out.push(figure(
+                    &sql,
+                    group.clone(),
+                    ("sum", Some(measure.clone())),
+                    &a["sum"],
+                    exact,
+                ));
+                out.push(figure(
+                    &sql,
+                    group.clone(),
+                    ("avg", Some(measure.clone())),
+                    &a["mean"],
+                    relative,
+                ));
                 if a["sd_sample"] != none {
-                    let sql = sql.replace("SUM(", "STDDEV_SAMP(").replace("AVG(", "VAR_SAMP(");
-                    out.push(figure(&sql, group, ("stddev_samp", Some(measure.clone())), &a["sd_sample"], 1e-9));
+                    let sql = sql
+                        .replace("SUM(", "STDDEV_SAMP(")
+                        .replace("AVG(", "VAR_SAMP(");
+                    out.push(figure(
+                        &sql,
+                        group,
+                        ("stddev_samp", Some(measure.clone())),
+                        &a["sd_sample"],
+                        1e-9,
+                    ));
                 }
             };
             if op == "sum_mean" {
-                rows(format!("SELECT SUM({m}), AVG({m}) FROM t{wh}"), None, answer);
+                rows(
+                    format!("SELECT SUM({m}), AVG({m}) FROM t{wh}"),
+                    None,
+                    answer,
+                );
             } else {
                 let by = name(&q["group_by"]);
                 let column = q["group_by"].as_str().unwrap();
@@ -106,12 +157,29 @@ fn figures(q: &Value) -> Vec<Figure> {
         "proportion" => {
             let both = filter(&[&q["where"], &q["numerator_where"]]);
             vec![
-                figure(&format!("SELECT COUNT(*) FROM t{both}"), None, ("count", None), &answer["numerator"], 0.0),
-                figure(&format!("SELECT COUNT(*) FROM t{wh}"), None, ("count", None), &answer["denominator"], 0.0),
+                figure(
+                    &format!("SELECT COUNT(*) FROM t{both}"),
+                    None,
+                    ("count", None),
+                    &answer["numerator"],
+                    0.0,
+                ),
+                figure(
+                    &format!("SELECT COUNT(*) FROM t{wh}"),
+                    None,
+                    ("count", None),
+                    &answer["denominator"],
+                    0.0,
+                ),
             ]
         }
         "histogram" => {
-            let edges: Vec<String> = q["bins"].as_array().unwrap().iter().map(Value::to_string).collect();
+            let edges: Vec<String> = q["bins"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(Value::to_string)
+                .collect();
             let bucket = format!("bucket({}, {})", name(&q["column"]), edges.join(", "));
             let sql = format!("SELECT {bucket}, COUNT(*) FROM t{wh} GROUP BY {bucket}");
             let column = q["column"].as_str().unwrap();
@@ -133,7 +201,12 @@ fn check(dataset: &str, file: &str, key: Option<&str>) {
     let Some(shared) = shared() else { return };
     let text = std::fs::read_to_string(shared.join(format!("expected/{dataset}.json"))).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
-    let figures: Vec<Figure> = expected["queries"].as_array().unwrap().iter().flat_map(figures).collect();
+    let figures: Vec<Figure> = expected["queries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(figures)
+        .collect();
     let mut texts: Vec<&str> = Vec::new();
     for f in &figures {
         if !texts.contains(&f.sql.as_str()) {
@@ -144,7 +217,12 @@ fn check(dataset: &str, file: &str, key: Option<&str>) {
     let bundle = out.path().join("bundle");
     let data = shared.join(file);
     let mut args: Vec<&str> = vec!["demo", "--json", "--min-cohort", "1", "--min-cell", "1"];
-    args.extend(["--out", bundle.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    args.extend([
+        "--out",
+        bundle.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+    ]);
     if let Some(key) = key {
         args.extend(["--person-key", key]);
     }
@@ -153,7 +231,15 @@ fn check(dataset: &str, file: &str, key: Option<&str>) {
     }
     let report = driver::Run::of(salus(args).output().unwrap()).succeeded();
     assert_eq!(report["audit"], "ok");
-    assert_eq!(report["members"], expected["tables"].as_object().unwrap().values().next().unwrap()["rows"]);
+    assert_eq!(
+        report["members"],
+        expected["tables"]
+            .as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap()["rows"]
+    );
     let queries = report["queries"].as_array().unwrap();
     assert_eq!(queries.len(), texts.len());
     for query in queries {
@@ -163,7 +249,10 @@ fn check(dataset: &str, file: &str, key: Option<&str>) {
     }
     for f in &figures {
         let query = queries.iter().find(|q| q["sql"] == f.sql.as_str()).unwrap();
-        let group = f.group.as_ref().map_or(json!({}), |(c, g)| json!({ c.as_str(): g }));
+        let group = f
+            .group
+            .as_ref()
+            .map_or(json!({}), |(c, g)| json!({ c.as_str(): g }));
         let row = query["rows"]
             .as_array()
             .unwrap()
@@ -178,7 +267,11 @@ fn check(dataset: &str, file: &str, key: Option<&str>) {
         let close = (a - b).abs() <= f.relative * b.abs();
         assert!(close, "{}: {:?} {group}: {a} is not {b}", f.sql, f.field);
     }
-    println!("{dataset}: {} figures from {} proven queries", figures.len(), texts.len());
+    println!(
+        "{dataset}: {} figures from {} proven queries",
+        figures.len(),
+        texts.len()
+    );
 }
 
 #[test]

@@ -66,5 +66,9 @@ pub const fn rule(rule: &'static str) -> Fault {
 
 /// `Ok` if the rule is kept.
 pub const fn require(kept: bool, rule: &'static str) -> Result<(), Fault> {
-    if kept { Ok(()) } else { Err(Fault::Rule { rule }) }
+    if kept {
+        Ok(())
+    } else {
+        Err(Fault::Rule { rule })
+    }
 }

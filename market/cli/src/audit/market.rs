@@ -8,7 +8,9 @@ use salus_circuits::keys::VerifyingKey;
 use salus_circuits::layout::RESULTS;
 use salus_circuits::transcript::{Context, keccak};
 use salus_circuits::words::Word;
-use salus_contracts::bindings::IQueryMarket::{self, IQueryMarketEvents as Event, PassResult, QueryRequest};
+use salus_contracts::bindings::IQueryMarket::{
+    self, IQueryMarketEvents as Event, PassResult, QueryRequest,
+};
 use salus_contracts::client::{Answer, DatasetId, EventBody, PassValues, QueryId};
 use salus_contracts::history::TokenTransfer;
 use salus_contracts::primitives::{Address, B256, TxHash, U256};
@@ -119,7 +121,10 @@ fn event(event: Event) -> EventBody {
 
 impl Market {
     fn open(&mut self, id: QueryId) -> Result<&mut Query, Fault> {
-        let query = self.queries.get_mut(&id.0).ok_or_else(|| rule("QueryNotOpen"))?;
+        let query = self
+            .queries
+            .get_mut(&id.0)
+            .ok_or_else(|| rule("QueryNotOpen"))?;
         require(query.status == Status::Funded, "QueryNotOpen")?;
         Ok(query)
     }
@@ -138,10 +143,19 @@ impl Market {
         place: &Place,
     ) -> Result<Effect, Fault> {
         let id = u32::try_from(request.datasetId).map_err(|_| rule("SnapshotNotLatest"))?;
-        let dataset = registry.get(DatasetId(id)).map_err(|_| rule("SnapshotNotLatest"))?;
+        let dataset = registry
+            .get(DatasetId(id))
+            .map_err(|_| rule("SnapshotNotLatest"))?;
         let latest = dataset.snapshots.len() as u32;
-        require(latest > 0 && request.snapshotId == U256::from(latest), "SnapshotNotLatest")?;
-        let price = dataset.prices.get(&request.token).copied().unwrap_or_default();
+        require(
+            latest > 0 && request.snapshotId == U256::from(latest),
+            "SnapshotNotLatest",
+        )?;
+        let price = dataset
+            .prices
+            .get(&request.token)
+            .copied()
+            .unwrap_or_default();
         require(!price.is_zero(), "TokenNotAccepted")?;
         require(request.amount >= price, "AmountBelowPrice")?;
         require(request.amount.bit_len() <= 96, "AmountTooLarge")?;
@@ -191,15 +205,27 @@ impl Market {
         place: &Place,
     ) -> Result<Effect, Fault> {
         let query = self.open(answer.query)?;
-        require(U256::from(moment.timestamp) <= query.request.deadline, "QueryPastDeadline")?;
-        require(keccak(&answer.plan) == query.request.planHash.0, "PlanHashMismatch")?;
+        require(
+            U256::from(moment.timestamp) <= query.request.deadline,
+            "QueryPastDeadline",
+        )?;
+        require(
+            keccak(&answer.plan) == query.request.planHash.0,
+            "PlanHashMismatch",
+        )?;
         let dataset = registry.get(query.dataset)?;
         require(moment.sender == dataset.custodian, "NotCustodian")?;
-        let (chunks, _) = dataset.snapshot(query.snapshot).ok_or_else(|| rule("UnknownSnapshot"))?;
+        let (chunks, _) = dataset
+            .snapshot(query.snapshot)
+            .ok_or_else(|| rule("UnknownSnapshot"))?;
         require(chunks > 0, "UnknownSnapshot")?;
         let plan = Plan::from_bytes(&answer.plan)?;
         let columns = usize::from(dataset.params.columns);
-        let known = plan.passes().iter().flat_map(|p| p.columns()).all(|c| usize::from(c.0) < columns);
+        let known = plan
+            .passes()
+            .iter()
+            .flat_map(|p| p.columns())
+            .all(|c| usize::from(c.0) < columns);
         require(known, "UnknownColumn")?;
         let totals = release(
             &plan,
@@ -213,7 +239,12 @@ impl Market {
         };
         let keys = ids
             .iter()
-            .map(|id| circuits.get(&id.0).cloned().ok_or_else(|| rule("UnsupportedCircuit")))
+            .map(|id| {
+                circuits
+                    .get(&id.0)
+                    .cloned()
+                    .ok_or_else(|| rule("UnsupportedCircuit"))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let proofs = proofs(&answer.proofs)?;
         let commitments = dataset.commitments(query.snapshot, chunks);
@@ -241,7 +272,12 @@ impl Market {
         let results = answer.passes.iter().map(|pass| PassResult {
             mask: pass.mask,
             rho: U256::from_be_bytes(pass.rho),
-            values: pass.values.iter().copied().map(U256::from_be_bytes).collect(),
+            values: pass
+                .values
+                .iter()
+                .copied()
+                .map(U256::from_be_bytes)
+                .collect(),
         });
         let accepted = IQueryMarket::AnswerAccepted {
             queryId: answer.query.0,
@@ -249,7 +285,10 @@ impl Market {
             snapshotId: U256::from(query.snapshot),
             results: results.collect(),
         };
-        Ok(Effect::of(Topic::Answers, event(Event::AnswerAccepted(accepted))))
+        Ok(Effect::of(
+            Topic::Answers,
+            event(Event::AnswerAccepted(accepted)),
+        ))
     }
 
     fn close(
@@ -262,7 +301,8 @@ impl Market {
         let query = self.open(id)?;
         if commit {
             query.status = status;
-            let (token, account, amount) = (query.request.token, query.beneficiary, query.request.amount);
+            let (token, account, amount) =
+                (query.request.token, query.beneficiary, query.request.amount);
             self.give(token, account, amount);
         }
         let mut effect = Effect::default();
@@ -280,15 +320,24 @@ impl Market {
         commit: bool,
     ) -> Result<Effect, Fault> {
         let dataset = self.open(id)?.dataset;
-        require(registry.get(dataset)?.custodian == moment.sender, "NotCustodian")?;
-        let refused = IQueryMarket::QueryRefused { queryId: id.0, reason };
+        require(
+            registry.get(dataset)?.custodian == moment.sender,
+            "NotCustodian",
+        )?;
+        let refused = IQueryMarket::QueryRefused {
+            queryId: id.0,
+            reason,
+        };
         self.close(id, Status::Refused, Event::QueryRefused(refused), commit)
     }
 
     /// Ends a query whose deadline has passed.
     pub fn refund(&mut self, id: QueryId, moment: &Moment, commit: bool) -> Result<Effect, Fault> {
         let query = self.open(id)?;
-        require(U256::from(moment.timestamp) > query.request.deadline, "QueryNotPastDeadline")?;
+        require(
+            U256::from(moment.timestamp) > query.request.deadline,
+            "QueryNotPastDeadline",
+        )?;
         let expired = IQueryMarket::QueryExpired { queryId: id.0 };
         self.close(id, Status::Expired, Event::QueryExpired(expired), commit)
     }
@@ -304,9 +353,15 @@ impl Market {
         let mut effect = Effect::default();
         let mut gathered = U256::ZERO;
         for (index, id) in ids.iter().enumerate() {
-            let query = self.queries.get(&id.0).ok_or_else(|| rule("QueryNotAnswered"))?;
+            let query = self
+                .queries
+                .get(&id.0)
+                .ok_or_else(|| rule("QueryNotAnswered"))?;
             let again = ids[..index].contains(id);
-            require(query.status == Status::Answered && !again, "QueryNotAnswered")?;
+            require(
+                query.status == Status::Answered && !again,
+                "QueryNotAnswered",
+            )?;
             let dataset = registry.get(query.dataset)?;
             let (token, amount) = (query.request.token, query.request.amount);
             let share = amount * U256::from(dataset.params.rewardBps) / U256::from(10_000);
@@ -314,18 +369,29 @@ impl Market {
             let custodian = query.beneficiary;
             let key = (query.dataset, query.snapshot, token);
             effect.count(Topic::Payouts, 1);
-            effect.events.push(event(Event::QuerySettled(IQueryMarket::QuerySettled {
-                queryId: id.0,
-                memberRewards: share,
-                custodian,
-                custodianFee: fee,
-            })));
+            effect
+                .events
+                .push(event(Event::QuerySettled(IQueryMarket::QuerySettled {
+                    queryId: id.0,
+                    memberRewards: share,
+                    custodian,
+                    custodianFee: fee,
+                })));
             gathered += share;
             let next = ids.get(index + 1).and_then(|id| self.queries.get(&id.0));
-            let together = next.is_some_and(|next| (next.dataset, next.snapshot, next.request.token) == key);
+            let together =
+                next.is_some_and(|next| (next.dataset, next.snapshot, next.request.token) == key);
             if !together && !gathered.is_zero() {
                 let (dataset, snapshot, token) = key;
-                deposit(&mut effect, Deposit { dataset, snapshot, token, amount: gathered })?;
+                deposit(
+                    &mut effect,
+                    Deposit {
+                        dataset,
+                        snapshot,
+                        token,
+                        amount: gathered,
+                    },
+                )?;
                 if commit {
                     subtract(&mut self.obligations, token, gathered);
                     add(&mut self.settled, token, gathered);
@@ -345,17 +411,35 @@ impl Market {
     }
 
     /// Pays out a credit.
-    pub fn withdraw(&mut self, token: Address, account: Address, place: &Place) -> Result<Effect, Fault> {
-        let amount = self.credit.get(&(token, account)).copied().unwrap_or_default();
+    pub fn withdraw(
+        &mut self,
+        token: Address,
+        account: Address,
+        place: &Place,
+    ) -> Result<Effect, Fault> {
+        let amount = self
+            .credit
+            .get(&(token, account))
+            .copied()
+            .unwrap_or_default();
         require(!amount.is_zero(), "NothingToWithdraw")?;
         if place.commit {
             self.credit.remove(&(token, account));
             subtract(&mut self.obligations, token, amount);
             add(&mut self.withdrawn, token, amount);
         }
-        let withdrawn = IQueryMarket::Withdrawn { token, account, amount };
+        let withdrawn = IQueryMarket::Withdrawn {
+            token,
+            account,
+            amount,
+        };
         let mut effect = Effect::of(Topic::Withdrawals, event(Event::Withdrawn(withdrawn)));
-        effect.transfers.push(TokenTransfer { token, from: place.market, to: account, amount });
+        effect.transfers.push(TokenTransfer {
+            token,
+            from: place.market,
+            to: account,
+            amount,
+        });
         Ok(effect)
     }
 
@@ -363,18 +447,28 @@ impl Market {
     pub fn escrow(&self, token: Address) -> U256 {
         self.queries
             .values()
-            .filter(|q| q.request.token == token && matches!(q.status, Status::Funded | Status::Answered))
+            .filter(|q| {
+                q.request.token == token && matches!(q.status, Status::Funded | Status::Answered)
+            })
             .fold(U256::ZERO, |sum, q| sum.saturating_add(q.request.amount))
     }
 
     /// Credits in a token.
     pub fn credits(&self, token: Address) -> U256 {
-        self.credit.iter().filter(|((t, _), _)| *t == token).fold(U256::ZERO, |sum, (_, c)| sum.saturating_add(*c))
+        self.credit
+            .iter()
+            .filter(|((t, _), _)| *t == token)
+            .fold(U256::ZERO, |sum, (_, c)| sum.saturating_add(*c))
     }
 }
 
 /// The release rule: masks, least counts, least cohort. Returns what is published.
-fn release(plan: &Plan, results: &[PassValues], min_cohort: u64, min_cell: u64) -> Result<Vec<PassTotal>, Fault> {
+fn release(
+    plan: &Plan,
+    results: &[PassValues],
+    min_cohort: u64,
+    min_cell: u64,
+) -> Result<Vec<PassTotal>, Fault> {
     require(results.len() == plan.passes().len(), "WrongCount")?;
     let mut cohort = 0;
     let mut totals = Vec::with_capacity(results.len());
@@ -389,7 +483,11 @@ fn release(plan: &Plan, results: &[PassValues], min_cohort: u64, min_cell: u64) 
             // No sum over people needs more than 64 bits.
             *value = u64::try_from(number).map_err(|_| rule("ProofRejected"))?;
         }
-        let step = if pass.image() == Image::Moments { MOMENTS } else { 1 };
+        let step = if pass.image() == Image::Moments {
+            MOMENTS
+        } else {
+            1
+        };
         let mut people: u64 = 0;
         for t in (0..pass.values()).step_by(step) {
             let bits = mask >> t;
@@ -401,7 +499,11 @@ fn release(plan: &Plan, results: &[PassValues], min_cohort: u64, min_cell: u64) 
             }
         }
         cohort = cohort.max(people);
-        totals.push(PassTotal { values, mask, blinding: result.rho });
+        totals.push(PassTotal {
+            values,
+            mask,
+            blinding: result.rho,
+        });
     }
     require(cohort >= min_cohort, "CohortBelowMinimum")?;
     Ok(totals)
@@ -410,5 +512,8 @@ fn release(plan: &Plan, results: &[PassValues], min_cohort: u64, min_cell: u64) 
 fn proofs(words: &[Word]) -> Result<Vec<Proof>, Fault> {
     let (items, rest) = words.as_chunks::<{ salus_circuits::aggregate::verify::PROOF_WORDS }>();
     require(rest.is_empty(), "WrongCount")?;
-    items.iter().map(|item| Ok(Proof::from_words(item)?)).collect()
+    items
+        .iter()
+        .map(|item| Ok(Proof::from_words(item)?))
+        .collect()
 }

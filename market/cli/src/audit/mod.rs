@@ -63,7 +63,11 @@ pub(crate) struct Effect {
 
 impl Effect {
     fn of(topic: Topic, event: EventBody) -> Self {
-        Self { events: vec![event], transfers: Vec::new(), counts: vec![(topic, 1)] }
+        Self {
+            events: vec![event],
+            transfers: Vec::new(),
+            counts: vec![(topic, 1)],
+        }
     }
 
     fn count(&mut self, topic: Topic, count: u64) {
@@ -104,7 +108,11 @@ pub fn audit(
         progress("hash files", number as u64, FILES.len() as u64);
         report.checked(Topic::Files, 1);
         if manifest.files.get(name) != Some(&manifest::digest(dir, name)?) {
-            report.wrong(Topic::Files, None, format!("{name} is not the file that manifest.json names"));
+            report.wrong(
+                Topic::Files,
+                None,
+                format!("{name} is not the file that manifest.json names"),
+            );
         }
     }
     if report.verdict() != "ok" {
@@ -112,8 +120,14 @@ pub fn audit(
     }
 
     let toml = manifest::read_text(dir, manifest::CODEBOOK)?;
-    let codebook = Codebook::from_toml(&toml)
-        .map_err(|e| CliError::new(Kind::Invalid, "bundle_malformed", e, "Get the bundle again from its publisher."))?;
+    let codebook = Codebook::from_toml(&toml).map_err(|e| {
+        CliError::new(
+            Kind::Invalid,
+            "bundle_malformed",
+            e,
+            "Get the bundle again from its publisher.",
+        )
+    })?;
     let queries = manifest::read_queries(dir)?;
     let keys = read_keys(dir)?;
     let bases = read_basis(dir)?;
@@ -123,11 +137,19 @@ pub fn audit(
     let mut transactions = 0;
     while let Some(mined) = reader.next()? {
         if mined.block > manifest.last_block {
-            report.wrong(Topic::Files, None, "chain.bin goes beyond the last block that manifest.json names");
+            report.wrong(
+                Topic::Files,
+                None,
+                "chain.bin goes beyond the last block that manifest.json names",
+            );
         }
         replay.step(&mined, &mut report);
         transactions += 1;
-        progress("replay transactions", transactions, manifest.counts.transactions);
+        progress(
+            "replay transactions",
+            transactions,
+            manifest.counts.transactions,
+        );
     }
     let counts = manifest::Counts {
         transactions,
@@ -136,13 +158,28 @@ pub fn audit(
         queries: queries.len() as u64,
     };
     if counts != manifest.counts {
-        report.wrong(Topic::Files, None, "manifest.json counts other things than the files hold");
+        report.wrong(
+            Topic::Files,
+            None,
+            "manifest.json counts other things than the files hold",
+        );
     }
     check_contracts(&manifest, &replay, &mut report);
     check_keys(&keys, &bases, dataset, &replay, &mut report);
     match replay.registry.get(dataset) {
-        Ok(found) => rows::check(&queries, &codebook, dataset, found, &replay.market, &mut report),
-        Err(_) => report.wrong(Topic::Datasets, None, format!("dataset {dataset} was never created")),
+        Ok(found) => rows::check(
+            &queries,
+            &codebook,
+            dataset,
+            found,
+            &replay.market,
+            &mut report,
+        ),
+        Err(_) => report.wrong(
+            Topic::Datasets,
+            None,
+            format!("dataset {dataset} was never created"),
+        ),
     }
     conservation(&replay, &mut report);
     Ok(report)
@@ -158,7 +195,9 @@ fn check_contracts(manifest: &Manifest, replay: &Replay<'_>, report: &mut AuditR
         ("claim verifier", at.claim_verifier),
     ] {
         if !replay.created().contains(&address) {
-            report.note(format!("the creation of the {name} is not in the bundle: its code was not compared"));
+            report.note(format!(
+                "the creation of the {name} is not in the bundle: its code was not compared"
+            ));
         }
     }
 }
@@ -186,7 +225,11 @@ fn check_keys(
         let id = keccak(words);
         if !named.contains(&id) {
             let id = hex::encode(id);
-            report.wrong(Topic::Circuits, None, format!("keys.bin holds key {id}, which the dataset does not use"));
+            report.wrong(
+                Topic::Circuits,
+                None,
+                format!("keys.bin holds key {id}, which the dataset does not use"),
+            );
         } else if let Err(error) = key_from_words(words) {
             report.wrong(Topic::Circuits, None, format!("keys.bin: {error}"));
         }
@@ -195,14 +238,22 @@ fn check_keys(
     for id in &named {
         if !found.contains(id) {
             let id = hex::encode(id);
-            report.wrong(Topic::Circuits, None, format!("keys.bin lacks key {id}, which the dataset uses"));
+            report.wrong(
+                Topic::Circuits,
+                None,
+                format!("keys.bin lacks key {id}, which the dataset uses"),
+            );
         }
     }
     report.checked(Topic::Circuits, 1);
     let points: Result<Vec<_>, _> = bases.iter().map(g1_from_words).collect();
     let root = points.map(|points| CommitmentKey::new(points, Default::default()).root());
     if root != Ok(dataset.root) {
-        report.wrong(Topic::Circuits, None, "basis.bin does not hash to the root that the keys name");
+        report.wrong(
+            Topic::Circuits,
+            None,
+            "basis.bin does not hash to the root that the keys name",
+        );
     }
     let pinned = |id: &Word| {
         [ChunkSize::Tiny, ChunkSize::Small, ChunkSize::Standard]
@@ -218,22 +269,44 @@ fn check_keys(
 /// No token appears or disappears between escrow, credits, rewards and accounts.
 fn conservation(replay: &Replay<'_>, report: &mut AuditReport) {
     let (market, pool) = (&replay.market, &replay.pool);
-    let sum = |parts: &[U256]| parts.iter().fold(U256::ZERO, |sum, part| sum.saturating_add(*part));
+    let sum = |parts: &[U256]| {
+        parts
+            .iter()
+            .fold(U256::ZERO, |sum, part| sum.saturating_add(*part))
+    };
     for (token, funded) in &market.funded {
         report.checked(Topic::Conservation, 1);
-        let of = |sums: &std::collections::BTreeMap<Address, U256>| sums.get(token).copied().unwrap_or_default();
+        let of = |sums: &std::collections::BTreeMap<Address, U256>| {
+            sums.get(token).copied().unwrap_or_default()
+        };
         let held = sum(&[market.escrow(*token), market.credits(*token)]);
         if of(&market.obligations) != held {
-            report.wrong(Topic::Conservation, None, format!("token {token}: what the market owes is not what it holds"));
+            report.wrong(
+                Topic::Conservation,
+                None,
+                format!("token {token}: what the market owes is not what it holds"),
+            );
         }
         if *funded != sum(&[held, of(&market.withdrawn), of(&market.settled)]) {
-            report.wrong(Topic::Conservation, None, format!("token {token}: funded is not paid, open and credited"));
+            report.wrong(
+                Topic::Conservation,
+                None,
+                format!("token {token}: funded is not paid, open and credited"),
+            );
         }
         if of(&pool.received) != sum(&[of(&pool.claimed), of(&pool.obligations)]) {
-            report.wrong(Topic::Conservation, None, format!("token {token}: deposits are not claimed and unclaimed"));
+            report.wrong(
+                Topic::Conservation,
+                None,
+                format!("token {token}: deposits are not claimed and unclaimed"),
+            );
         }
         if of(&pool.received) < of(&market.settled) {
-            report.wrong(Topic::Conservation, None, format!("token {token}: settled rewards did not reach the pool"));
+            report.wrong(
+                Topic::Conservation,
+                None,
+                format!("token {token}: settled rewards did not reach the pool"),
+            );
         }
     }
 }
@@ -271,26 +344,51 @@ pub fn show(command: &str, report: &AuditReport, json: bool) -> Result<(), CliEr
 /// Looks every transaction up on a node.
 fn include(dir: &Path, url: &str, report: &mut AuditReport) -> Result<(), CliError> {
     let unreachable = |e: &ChainError| {
-        CliError::new(Kind::CouldNotCheck, "audit_rpc", e, "Check the address of the node, or audit without --rpc.")
+        CliError::new(
+            Kind::CouldNotCheck,
+            "audit_rpc",
+            e,
+            "Check the address of the node, or audit without --rpc.",
+        )
     };
     let manifest = Manifest::read(dir)?;
     let mut reader = ChainReader::open(dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
-        CliError::new(Kind::Failed, "runtime", e, "Close other programs and run the command again.")
-    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            CliError::new(
+                Kind::Failed,
+                "runtime",
+                e,
+                "Close other programs and run the command again.",
+            )
+        })?;
     let endpoint: Endpoint = url.parse().map_err(|e| unreachable(&e))?;
-    let chain = runtime.block_on(Chain::connect(endpoint)).map_err(|e| unreachable(&e))?;
+    let chain = runtime
+        .block_on(Chain::connect(endpoint))
+        .map_err(|e| unreachable(&e))?;
     if chain.id() != manifest.deployment.chain_id {
-        let error = ChainError::WrongChain { expected: manifest.deployment.chain_id, found: chain.id() };
+        let error = ChainError::WrongChain {
+            expected: manifest.deployment.chain_id,
+            found: chain.id(),
+        };
         return Err(unreachable(&error));
     }
     while let Some(mined) = reader.next()? {
         report.checked(Topic::Inclusion, 1);
         let hash = TxHash::from(keccak(&mined.raw));
-        match runtime.block_on(chain.inclusion(hash)).map_err(|e| unreachable(&e))? {
+        match runtime
+            .block_on(chain.inclusion(hash))
+            .map_err(|e| unreachable(&e))?
+        {
             None => report.wrong(Topic::Inclusion, Some(hash), "the node does not have it"),
             Some(at) if at.block != mined.block || at.success != mined.success => {
-                report.wrong(Topic::Inclusion, Some(hash), "the node has it in another block or with another status");
+                report.wrong(
+                    Topic::Inclusion,
+                    Some(hash),
+                    "the node has it in another block or with another status",
+                );
             }
             Some(_) => {}
         }

@@ -54,8 +54,12 @@ impl Pool {
         place: &Place,
     ) -> Result<Effect, Fault> {
         let (dataset, snapshot, token) = pot;
-        let found = registry.get(DatasetId(dataset)).map_err(|_| rule("UnknownSnapshot"))?;
-        let (_, members) = found.snapshot(snapshot).ok_or_else(|| rule("UnknownSnapshot"))?;
+        let found = registry
+            .get(DatasetId(dataset))
+            .map_err(|_| rule("UnknownSnapshot"))?;
+        let (_, members) = found
+            .snapshot(snapshot)
+            .ok_or_else(|| rule("UnknownSnapshot"))?;
         require(members > 0, "NoMembers")?;
         if place.commit {
             for sum in [
@@ -67,14 +71,21 @@ impl Pool {
             }
         }
         let mut effect = Effect::default();
-        effect.events.push(event(Event::RewardDeposited(IRewardPool::RewardDeposited {
-            datasetId: U256::from(dataset),
-            snapshotId: U256::from(snapshot),
+        effect.events.push(event(Event::RewardDeposited(
+            IRewardPool::RewardDeposited {
+                datasetId: U256::from(dataset),
+                snapshotId: U256::from(snapshot),
+                token,
+                from,
+                amount,
+            },
+        )));
+        effect.transfers.push(TokenTransfer {
             token,
             from,
+            to: place.pool,
             amount,
-        })));
-        effect.transfers.push(TokenTransfer { token, from, to: place.pool, amount });
+        });
         Ok(effect)
     }
 
@@ -93,12 +104,22 @@ impl Pool {
         let mut now: HashMap<(Pot, B256), U256> = HashMap::new();
         for (claim, shown) in claims.iter().zip(shown) {
             let pot = (claim.dataset.0, claim.snapshot.0, claim.token);
-            let dataset = registry.get(claim.dataset).map_err(|_| rule("UnknownSnapshot"))?;
-            let (_, members) = dataset.snapshot(claim.snapshot.0).ok_or_else(|| rule("UnknownSnapshot"))?;
+            let dataset = registry
+                .get(claim.dataset)
+                .map_err(|_| rule("UnknownSnapshot"))?;
+            let (_, members) = dataset
+                .snapshot(claim.snapshot.0)
+                .ok_or_else(|| rule("UnknownSnapshot"))?;
             let deposited = self.deposited.get(&pot).copied().unwrap_or_default();
-            let share = deposited.checked_div(U256::from(members)).unwrap_or_default();
+            let share = deposited
+                .checked_div(U256::from(members))
+                .unwrap_or_default();
             let key = (pot, claim.nullifier);
-            let before = now.get(&key).or_else(|| self.paid.get(&key)).copied().unwrap_or_default();
+            let before = now
+                .get(&key)
+                .or_else(|| self.paid.get(&key))
+                .copied()
+                .unwrap_or_default();
             if before != claim.paid_before || share <= before {
                 require(!strict, "AlreadyClaimed")?;
                 continue;
@@ -111,18 +132,23 @@ impl Pool {
             require(name == claim.nullifier, "ClaimRejected")?;
             let member = dataset.member_at(claim.snapshot.0, proof.chunk, proof.slot);
             require(member.is_some(), "ClaimRejected")?;
-            require(place.depth == Depth::Answers || signed == member, "ClaimRejected")?;
+            require(
+                place.depth == Depth::Answers || signed == member,
+                "ClaimRejected",
+            )?;
             now.insert(key, share);
             effect.count(Topic::Claims, 1);
-            effect.events.push(event(Event::RewardClaimed(IRewardPool::RewardClaimed {
-                datasetId: U256::from(claim.dataset.0),
-                snapshotId: U256::from(claim.snapshot.0),
-                nullifier: claim.nullifier,
-                token: claim.token,
-                recipient: claim.recipient,
-                amount,
-                fee: claim.fee,
-            })));
+            effect
+                .events
+                .push(event(Event::RewardClaimed(IRewardPool::RewardClaimed {
+                    datasetId: U256::from(claim.dataset.0),
+                    snapshotId: U256::from(claim.snapshot.0),
+                    nullifier: claim.nullifier,
+                    token: claim.token,
+                    recipient: claim.recipient,
+                    amount,
+                    fee: claim.fee,
+                })));
             let token = claim.token;
             effect.transfers.push(TokenTransfer {
                 token,
@@ -131,7 +157,12 @@ impl Pool {
                 amount: amount - claim.fee,
             });
             if !claim.fee.is_zero() {
-                effect.transfers.push(TokenTransfer { token, from: place.pool, to: moment.sender, amount: claim.fee });
+                effect.transfers.push(TokenTransfer {
+                    token,
+                    from: place.pool,
+                    to: moment.sender,
+                    amount: claim.fee,
+                });
             }
             if place.commit {
                 let owed = self.obligations.entry(token).or_default();

@@ -68,8 +68,10 @@ pub fn check(
     depth: Depth,
     seed: &Word,
 ) -> Result<Vec<Checked>, Fault> {
-    let parsed: Vec<(Checked, Option<Opening>)> =
-        batch.par_iter().map(|member| one(member, terms, depth)).collect::<Result<_, _>>()?;
+    let parsed: Vec<(Checked, Option<Opening>)> = batch
+        .par_iter()
+        .map(|member| one(member, terms, depth))
+        .collect::<Result<_, _>>()?;
     let items: Vec<BatchItem<'_>> = batch
         .iter()
         .zip(&parsed)
@@ -102,26 +104,51 @@ fn seat(member: &Registration, terms: &Terms<'_>) -> Seat {
     }
 }
 
-fn one(member: &Registration, terms: &Terms<'_>, depth: Depth) -> Result<(Checked, Option<Opening>), Fault> {
-    let fault = |rule| Fault::Slot { rule, chunk: terms.chunk.0, slot: member.slot.0 };
+fn one(
+    member: &Registration,
+    terms: &Terms<'_>,
+    depth: Depth,
+) -> Result<(Checked, Option<Opening>), Fault> {
+    let fault = |rule| Fault::Slot {
+        rule,
+        chunk: terms.chunk.0,
+        slot: member.slot.0,
+    };
     let ensure = |kept: bool, rule| if kept { Ok(()) } else { Err(fault(rule)) };
     ensure(member.slot.0 < terms.slots, "SlotOutOfRange")?;
-    ensure(member.commitments.len() == terms.columns, "WrongColumnCount")?;
+    ensure(
+        member.commitments.len() == terms.columns,
+        "WrongColumnCount",
+    )?;
     let expiry = u32::try_from(member.expiry_epoch).map_err(|_| fault("ExpiryOutOfRange"))?;
     ensure(expiry > terms.epoch, "ExpiryOutOfRange")?;
-    ensure(member.purposes & terms.purposes == terms.purposes, "PurposesNotCovered")?;
+    ensure(
+        member.purposes & terms.purposes == terms.purposes,
+        "PurposesNotCovered",
+    )?;
     let point = |words: &[Word; 2]| match g1_from_words(words) {
         Ok(point) if !point.is_zero() => Ok(point),
         _ => Err(fault("InvalidPoint")),
     };
-    let commitments = member.commitments.iter().map(point).collect::<Result<Vec<_>, _>>()?;
+    let commitments = member
+        .commitments
+        .iter()
+        .map(point)
+        .collect::<Result<Vec<_>, _>>()?;
     let hash = commitments_hash(&member.commitments);
     if let Some(bases) = terms.bases
         && bases.get(member.slot.0 as usize) != Some(&member.basis)
     {
-        return Err(Fault::SlotBase { chunk: terms.chunk.0, slot: member.slot.0 });
+        return Err(Fault::SlotBase {
+            chunk: terms.chunk.0,
+            slot: member.slot.0,
+        });
     }
-    let checked = Checked { commitments, hash, expiry };
+    let checked = Checked {
+        commitments,
+        hash,
+        expiry,
+    };
     if depth == Depth::Answers {
         return Ok((checked, None));
     }
@@ -131,8 +158,11 @@ fn one(member: &Registration, terms: &Terms<'_>, depth: Depth) -> Result<(Checke
         && CommitmentKey::verify_path(&terms.root, member.slot.0 as usize, &basis, &path);
     ensure(led, "WrongSlotBase")?;
     let scalar = |word: &Word| field_from_word(word).map_err(|_| fault("NonCanonicalScalar"));
-    let proof =
-        OpeningProof { r: point(&member.proof.r)?, s1: scalar(&member.proof.s1)?, s2: scalar(&member.proof.s2)? };
+    let proof = OpeningProof {
+        r: point(&member.proof.r)?,
+        s1: scalar(&member.proof.s1)?,
+        s2: scalar(&member.proof.s2)?,
+    };
     let consent = Consent {
         dataset: terms.dataset,
         chunk: terms.chunk,
@@ -143,7 +173,10 @@ fn one(member: &Registration, terms: &Terms<'_>, depth: Depth) -> Result<(Checke
         payout_id: member.payout_id,
         nonce: member.nonce,
     };
-    let signed = signer(consent.digest(terms.chain_id, terms.registry), &member.signature);
+    let signed = signer(
+        consent.digest(terms.chain_id, terms.registry),
+        &member.signature,
+    );
     ensure(signed == Some(member.member), "ConsentRejected")?;
     Ok((checked, Some(Opening { basis, proof })))
 }

@@ -7,7 +7,9 @@ use super::{Depth, Effect, Moment, Topic};
 use ark_bn254::G1Affine;
 use salus_circuits::keys::VerifyingKey;
 use salus_circuits::words::{Word, g1_from_words};
-use salus_contracts::bindings::ICohortRegistry::{self, DatasetParams, ICohortRegistryEvents as Event};
+use salus_contracts::bindings::ICohortRegistry::{
+    self, DatasetParams, ICohortRegistryEvents as Event,
+};
 use salus_contracts::client::{ChunkIndex, DatasetId, EventBody, OptIn, SlotIndex};
 use salus_contracts::consent::{OptOut, commitments_hash};
 use salus_contracts::history::{Rectification, signer};
@@ -76,7 +78,11 @@ pub struct Setting<'a> {
 
 /// Levels of a tree with at least `slots` leaves.
 const fn levels(slots: u32) -> usize {
-    if slots <= 1 { 0 } else { (u32::BITS - (slots - 1).leading_zeros()) as usize }
+    if slots <= 1 {
+        0
+    } else {
+        (u32::BITS - (slots - 1).leading_zeros()) as usize
+    }
 }
 
 fn same_family(a: &VerifyingKey, b: &VerifyingKey) -> bool {
@@ -98,12 +104,18 @@ impl Dataset {
 
     /// Chunks and members of a snapshot.
     pub fn snapshot(&self, id: u32) -> Option<(u32, u32)> {
-        id.checked_sub(1).and_then(|index| self.snapshots.get(index as usize)).copied()
+        id.checked_sub(1)
+            .and_then(|index| self.snapshots.get(index as usize))
+            .copied()
     }
 
     /// Column commitments of a snapshot, by chunk.
     pub fn commitments(&self, snapshot: u32, chunks: u32) -> Vec<Vec<G1Affine>> {
-        self.chunks.iter().take(chunks as usize).map(|chunk| chunk.sums.at(snapshot)).collect()
+        self.chunks
+            .iter()
+            .take(chunks as usize)
+            .map(|chunk| chunk.sums.at(snapshot))
+            .collect()
     }
 
     /// The member that held a slot in a snapshot.
@@ -115,7 +127,9 @@ impl Dataset {
     }
 
     fn pending(&self) -> bool {
-        self.chunks.iter().any(|chunk| chunk.sums.pending(self.epoch) > 0)
+        self.chunks
+            .iter()
+            .any(|chunk| chunk.sums.pending(self.epoch) > 0)
     }
 
     fn terms<'a>(&self, id: DatasetId, chunk: ChunkIndex, setting: &Setting<'a>) -> Terms<'a> {
@@ -131,13 +145,20 @@ impl Dataset {
             blinding: self.blinding,
             purposes: self.params.purposes,
             epoch: self.epoch,
-            bases: setting.bases.filter(|(dataset, _)| *dataset == id).map(|(_, bases)| bases),
+            bases: setting
+                .bases
+                .filter(|(dataset, _)| *dataset == id)
+                .map(|(_, bases)| bases),
         }
     }
 
     /// The slot of a present member.
     fn active(&self, chunk: ChunkIndex, slot: SlotIndex) -> Result<&Slot, Fault> {
-        let empty = || Fault::Slot { rule: "SlotEmpty", chunk: chunk.0, slot: slot.0 };
+        let empty = || Fault::Slot {
+            rule: "SlotEmpty",
+            chunk: chunk.0,
+            slot: slot.0,
+        };
         let chunk = self.chunks.get(chunk.0 as usize).ok_or_else(empty)?;
         let found = chunk.slots.get(&slot.0).ok_or_else(empty)?;
         if found.left.is_some() || chunk.sums.expired_at(found.expiry).is_some() {
@@ -148,7 +169,10 @@ impl Dataset {
 }
 
 fn points(words: &[Point]) -> Result<Vec<G1Affine>, Fault> {
-    words.iter().map(|words| Ok(g1_from_words(words)?)).collect()
+    words
+        .iter()
+        .map(|words| Ok(g1_from_words(words)?))
+        .collect()
 }
 
 fn event(event: Event) -> EventBody {
@@ -158,11 +182,15 @@ fn event(event: Event) -> EventBody {
 impl Registry {
     /// A dataset.
     pub fn get(&self, id: DatasetId) -> Result<&Dataset, Fault> {
-        self.datasets.get(&id.0).ok_or_else(|| rule("UnknownDataset"))
+        self.datasets
+            .get(&id.0)
+            .ok_or_else(|| rule("UnknownDataset"))
     }
 
     fn get_mut(&mut self, id: DatasetId) -> Result<&mut Dataset, Fault> {
-        self.datasets.get_mut(&id.0).ok_or_else(|| rule("UnknownDataset"))
+        self.datasets
+            .get_mut(&id.0)
+            .ok_or_else(|| rule("UnknownDataset"))
     }
 
     /// A dataset that the sender administers.
@@ -189,14 +217,20 @@ impl Registry {
             && priced;
         require(sound, "InvalidParams")?;
         let find = |id: B256| circuits.get(&id.0).ok_or_else(|| rule("UnknownCircuit"));
-        let four = (!params.circuitK4.is_zero()).then(|| find(params.circuitK4)).transpose()?;
-        require(params.circuitK8Low.is_zero() == params.circuitK8High.is_zero(), "InvalidParams")?;
+        let four = (!params.circuitK4.is_zero())
+            .then(|| find(params.circuitK4))
+            .transpose()?;
+        require(
+            params.circuitK8Low.is_zero() == params.circuitK8High.is_zero(),
+            "InvalidParams",
+        )?;
         let eight = match params.circuitK8Low.is_zero() {
             true => None,
             false => Some((find(params.circuitK8Low)?, find(params.circuitK8High)?)),
         };
         if let Some(key) = four {
-            let whole = key.shape.columns == 4 && key.shape.lo == 0 && key.shape.hi == key.shape.slots;
+            let whole =
+                key.shape.columns == 4 && key.shape.lo == 0 && key.shape.hi == key.shape.slots;
             require(whole, "InvalidParams")?;
         }
         if let Some((low, high)) = eight {
@@ -209,7 +243,10 @@ impl Registry {
                 && four.is_none_or(|four| same_family(low, four));
             require(whole, "InvalidParams")?;
         }
-        let key = eight.map(|(low, _)| low).or(four).ok_or_else(|| rule("InvalidParams"))?;
+        let key = eight
+            .map(|(low, _)| low)
+            .or(four)
+            .ok_or_else(|| rule("InvalidParams"))?;
         let slots = u32::try_from(key.shape.slots).map_err(|_| rule("InvalidParams"))?;
         let id = self.datasets.len() as u32 + 1;
         if commit {
@@ -228,7 +265,9 @@ impl Registry {
                 root: key.basis_root,
                 blinding: key.blinding,
                 epoch: 0,
-                next_epoch_at: moment.timestamp.saturating_add(u64::from(params.epochLength)),
+                next_epoch_at: moment
+                    .timestamp
+                    .saturating_add(u64::from(params.epochLength)),
                 snapshots: Vec::new(),
                 members: 0,
                 chunks: Vec::new(),
@@ -240,7 +279,10 @@ impl Registry {
             admin: moment.sender,
             params: params.clone(),
         };
-        Ok(Effect::of(Topic::Datasets, event(Event::DatasetCreated(created))))
+        Ok(Effect::of(
+            Topic::Datasets,
+            event(Event::DatasetCreated(created)),
+        ))
     }
 
     /// Hands a dataset over.
@@ -256,8 +298,15 @@ impl Registry {
         if commit {
             dataset.admin = admin;
         }
-        let moved = ICohortRegistry::AdminTransferred { datasetId: U256::from(id.0), from: moment.sender, to: admin };
-        Ok(Effect::of(Topic::Datasets, event(Event::AdminTransferred(moved))))
+        let moved = ICohortRegistry::AdminTransferred {
+            datasetId: U256::from(id.0),
+            from: moment.sender,
+            to: admin,
+        };
+        Ok(Effect::of(
+            Topic::Datasets,
+            event(Event::AdminTransferred(moved)),
+        ))
     }
 
     /// Lets an issuer register people, or stops it.
@@ -275,7 +324,11 @@ impl Registry {
         } else if commit {
             dataset.issuers.remove(&issuer);
         }
-        let set = ICohortRegistry::IssuerSet { datasetId: U256::from(id.0), issuer, allowed };
+        let set = ICohortRegistry::IssuerSet {
+            datasetId: U256::from(id.0),
+            issuer,
+            allowed,
+        };
         Ok(Effect::of(Topic::Datasets, event(Event::IssuerSet(set))))
     }
 
@@ -292,7 +345,10 @@ impl Registry {
         if commit {
             dataset.custodian = custodian;
         }
-        let set = ICohortRegistry::CustodianSet { datasetId: U256::from(id.0), custodian };
+        let set = ICohortRegistry::CustodianSet {
+            datasetId: U256::from(id.0),
+            custodian,
+        };
         Ok(Effect::of(Topic::Datasets, event(Event::CustodianSet(set))))
     }
 
@@ -319,17 +375,32 @@ impl Registry {
     }
 
     /// Registers people.
-    pub fn opt_in(&mut self, batch: &OptIn, moment: &Moment, setting: &Setting<'_>) -> Result<Effect, Fault> {
-        let dataset = self.datasets.get_mut(&batch.dataset.0).ok_or_else(|| rule("NotIssuer"))?;
+    pub fn opt_in(
+        &mut self,
+        batch: &OptIn,
+        moment: &Moment,
+        setting: &Setting<'_>,
+    ) -> Result<Effect, Fault> {
+        let dataset = self
+            .datasets
+            .get_mut(&batch.dataset.0)
+            .ok_or_else(|| rule("NotIssuer"))?;
         require(dataset.issuers.contains(&moment.sender), "NotIssuer")?;
         require(!batch.members.is_empty(), "EmptyBatch")?;
         let number = batch.chunk.0;
         require(number as usize <= dataset.chunks.len(), "ChunkOutOfOrder")?;
         let mut taken = BTreeSet::new();
         for member in &batch.members {
-            let held = dataset.chunks.get(number as usize).is_some_and(|c| c.slots.contains_key(&member.slot.0));
+            let held = dataset
+                .chunks
+                .get(number as usize)
+                .is_some_and(|c| c.slots.contains_key(&member.slot.0));
             if held || !taken.insert(member.slot.0) {
-                return Err(Fault::Slot { rule: "SlotTaken", chunk: number, slot: member.slot.0 });
+                return Err(Fault::Slot {
+                    rule: "SlotTaken",
+                    chunk: number,
+                    slot: member.slot.0,
+                });
             }
         }
         let terms = dataset.terms(batch.dataset, batch.chunk, setting);
@@ -354,11 +425,16 @@ impl Registry {
         if setting.commit {
             if number as usize == dataset.chunks.len() {
                 let sums = Sums::new(usize::from(dataset.params.columns));
-                dataset.chunks.push(Chunk { slots: HashMap::new(), sums });
+                dataset.chunks.push(Chunk {
+                    slots: HashMap::new(),
+                    sums,
+                });
             }
             let chunk = &mut dataset.chunks[number as usize];
             for (member, checked) in batch.members.iter().zip(checked) {
-                chunk.sums.join(period, checked.expiry, &checked.commitments);
+                chunk
+                    .sums
+                    .join(period, checked.expiry, &checked.commitments);
                 let slot = Slot {
                     member: member.member,
                     expiry: checked.expiry,
@@ -381,23 +457,36 @@ impl Registry {
         moment: &Moment,
         setting: &Setting<'_>,
     ) -> Result<Effect, Fault> {
-        let dataset = self.datasets.get_mut(&change.dataset.0).ok_or_else(|| rule("NotIssuer"))?;
+        let dataset = self
+            .datasets
+            .get_mut(&change.dataset.0)
+            .ok_or_else(|| rule("NotIssuer"))?;
         require(dataset.issuers.contains(&moment.sender), "NotIssuer")?;
         let update = &change.update;
         let slot = dataset.active(change.chunk, update.slot)?;
         require(slot.member == update.member, "NotMember")?;
         require(update.nonce > slot.nonce, "NonceTooLow")?;
-        require(commitments_hash(&change.previous) == slot.hash, "CommitmentsMismatch")?;
+        require(
+            commitments_hash(&change.previous) == slot.hash,
+            "CommitmentsMismatch",
+        )?;
         let expiry = slot.expiry;
         let terms = dataset.terms(change.dataset, change.chunk, setting);
-        let mut checked = check(std::slice::from_ref(update), &terms, setting.depth, &moment.hash.0)?;
+        let mut checked = check(
+            std::slice::from_ref(update),
+            &terms,
+            setting.depth,
+            &moment.hash.0,
+        )?;
         let checked = checked.pop().ok_or_else(|| rule("EmptyBatch"))?;
         let previous = points(&change.previous)?;
         let period = dataset.period();
         if setting.commit {
             let chunk = &mut dataset.chunks[change.chunk.0 as usize];
             chunk.sums.leave(period, expiry, &previous);
-            chunk.sums.join(period, checked.expiry, &checked.commitments);
+            chunk
+                .sums
+                .join(period, checked.expiry, &checked.commitments);
             if let Some(slot) = chunk.slots.get_mut(&update.slot.0) {
                 (slot.expiry, slot.nonce, slot.hash) = (checked.expiry, update.nonce, checked.hash);
             }
@@ -413,7 +502,10 @@ impl Registry {
             payoutId: update.payout_id,
             commitmentsHash: checked.hash,
         };
-        Ok(Effect::of(Topic::Changes, event(Event::MemberRectified(changed))))
+        Ok(Effect::of(
+            Topic::Changes,
+            event(Event::MemberRectified(changed)),
+        ))
     }
 
     /// Removes a member.
@@ -436,7 +528,10 @@ impl Registry {
                 require(signed == Some(member), "ConsentRejected")?;
             }
         }
-        require(commitments_hash(commitments) == slot.hash, "CommitmentsMismatch")?;
+        require(
+            commitments_hash(commitments) == slot.hash,
+            "CommitmentsMismatch",
+        )?;
         let points = points(commitments)?;
         let period = dataset.period();
         if setting.commit {
@@ -458,7 +553,12 @@ impl Registry {
     }
 
     /// Enters the next epoch.
-    pub fn advance_epoch(&mut self, id: DatasetId, moment: &Moment, commit: bool) -> Result<Effect, Fault> {
+    pub fn advance_epoch(
+        &mut self,
+        id: DatasetId,
+        moment: &Moment,
+        commit: bool,
+    ) -> Result<Effect, Fault> {
         let dataset = self.get_mut(id)?;
         let length = u64::from(dataset.params.epochLength);
         if length == 0 {
@@ -467,20 +567,37 @@ impl Registry {
             require(moment.timestamp >= dataset.next_epoch_at, "EpochNotDue")?;
         }
         require(!dataset.pending(), "ExpiryPending")?;
-        let epoch = dataset.epoch.checked_add(1).ok_or_else(|| rule("InvalidParams"))?;
+        let epoch = dataset
+            .epoch
+            .checked_add(1)
+            .ok_or_else(|| rule("InvalidParams"))?;
         if commit {
             dataset.epoch = epoch;
             dataset.next_epoch_at = dataset.next_epoch_at.saturating_add(length);
         }
-        let advanced = ICohortRegistry::EpochAdvanced { datasetId: U256::from(id.0), epoch };
-        Ok(Effect::of(Topic::Datasets, event(Event::EpochAdvanced(advanced))))
+        let advanced = ICohortRegistry::EpochAdvanced {
+            datasetId: U256::from(id.0),
+            epoch,
+        };
+        Ok(Effect::of(
+            Topic::Datasets,
+            event(Event::EpochAdvanced(advanced)),
+        ))
     }
 
     /// Removes the lapsed members of a chunk.
-    pub fn expire(&mut self, id: DatasetId, chunk: ChunkIndex, commit: bool) -> Result<Effect, Fault> {
+    pub fn expire(
+        &mut self,
+        id: DatasetId,
+        chunk: ChunkIndex,
+        commit: bool,
+    ) -> Result<Effect, Fault> {
         let dataset = self.get_mut(id)?;
         let (period, epoch) = (dataset.period(), dataset.epoch);
-        let found = dataset.chunks.get_mut(chunk.0 as usize).ok_or_else(|| rule("NothingToExpire"))?;
+        let found = dataset
+            .chunks
+            .get_mut(chunk.0 as usize)
+            .ok_or_else(|| rule("NothingToExpire"))?;
         let members = found.sums.pending(epoch);
         require(members > 0, "NothingToExpire")?;
         if commit {
@@ -494,11 +611,19 @@ impl Registry {
             members,
             left: period,
         };
-        Ok(Effect::of(Topic::Changes, event(Event::ChunkExpired(expired))))
+        Ok(Effect::of(
+            Topic::Changes,
+            event(Event::ChunkExpired(expired)),
+        ))
     }
 
     /// Fixes the membership.
-    pub fn snapshot(&mut self, id: DatasetId, moment: &Moment, commit: bool) -> Result<Effect, Fault> {
+    pub fn snapshot(
+        &mut self,
+        id: DatasetId,
+        moment: &Moment,
+        commit: bool,
+    ) -> Result<Effect, Fault> {
         let dataset = self.get_mut(id)?;
         let allowed = moment.sender == dataset.admin || moment.sender == dataset.custodian;
         require(allowed, "NotAdmin")?;
@@ -518,6 +643,9 @@ impl Registry {
             chunks,
             members,
         };
-        Ok(Effect::of(Topic::Snapshots, event(Event::SnapshotTaken(taken))))
+        Ok(Effect::of(
+            Topic::Snapshots,
+            event(Event::SnapshotTaken(taken)),
+        ))
     }
 }

@@ -15,7 +15,8 @@ use salus_contracts::client::{Contract, DatasetId, EventBody};
 use salus_contracts::consent::OptOut;
 use salus_contracts::deploy::Deployment;
 use salus_contracts::history::{
-    self, Action, Creation, Mined, RawLog, Transaction, circuit_code, creation_matches, log_of, token_transfer,
+    self, Action, Creation, Mined, RawLog, Transaction, circuit_code, creation_matches, log_of,
+    token_transfer,
 };
 use salus_contracts::primitives::{Address, B256, TxHash, U256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,7 +46,12 @@ pub struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// Nothing has happened yet.
-    pub fn new(at: &'a Deployment, depth: Depth, dataset: DatasetId, bases: &'a [[Word; 2]]) -> Self {
+    pub fn new(
+        at: &'a Deployment,
+        depth: Depth,
+        dataset: DatasetId,
+        bases: &'a [[Word; 2]],
+    ) -> Self {
         Self {
             at,
             depth,
@@ -74,15 +80,22 @@ impl<'a> Replay<'a> {
             }
         };
         self.order(mined, &transaction, report);
-        let moment =
-            Moment { hash: transaction.hash, sender: transaction.sender, timestamp: mined.timestamp };
+        let moment = Moment {
+            hash: transaction.hash,
+            sender: transaction.sender,
+            timestamp: mined.timestamp,
+        };
         if !mined.success {
             self.failed(mined, &transaction, &moment, report);
             return;
         }
         match self.act(&transaction, &moment, true) {
             Ok(effect) => self.compare(mined, &transaction, effect, report),
-            Err(fault) => report.wrong(topic(&transaction.action), Some(transaction.hash), fault.to_string()),
+            Err(fault) => report.wrong(
+                topic(&transaction.action),
+                Some(transaction.hash),
+                fault.to_string(),
+            ),
         }
     }
 
@@ -94,7 +107,8 @@ impl<'a> Replay<'a> {
     fn order(&mut self, mined: &Mined, transaction: &Transaction, report: &mut AuditReport) {
         let hash = Some(transaction.hash);
         let later = mined.block > self.block && mined.timestamp >= self.timestamp;
-        let same = mined.block == self.block && (self.timestamp == 0 || mined.timestamp == self.timestamp);
+        let same =
+            mined.block == self.block && (self.timestamp == 0 || mined.timestamp == self.timestamp);
         if !later && !same {
             report.wrong(Topic::Transactions, hash, "its block is out of order");
         }
@@ -117,10 +131,20 @@ impl<'a> Replay<'a> {
     }
 
     /// A transaction that is recorded as failed must change nothing, and must have had a reason to fail.
-    fn failed(&mut self, mined: &Mined, transaction: &Transaction, moment: &Moment, report: &mut AuditReport) {
+    fn failed(
+        &mut self,
+        mined: &Mined,
+        transaction: &Transaction,
+        moment: &Moment,
+        report: &mut AuditReport,
+    ) {
         let hash = Some(transaction.hash);
         if !mined.logs.is_empty() {
-            report.wrong(Topic::Events, hash, "it failed, but it is said to have logged something");
+            report.wrong(
+                Topic::Events,
+                hash,
+                "it failed, but it is said to have logged something",
+            );
         }
         let by_rules_alone = matches!(
             transaction.action,
@@ -139,7 +163,10 @@ impl<'a> Replay<'a> {
                 | Action::Refuse { .. }
                 | Action::Refund(_)
         );
-        if by_rules_alone && self.depth == Depth::Full && self.act(transaction, moment, false).is_ok() {
+        if by_rules_alone
+            && self.depth == Depth::Full
+            && self.act(transaction, moment, false).is_ok()
+        {
             if mined.gas_used >= transaction.gas_limit {
                 report.note("a failed transaction is said to have run out of gas; only a node can say whether it did (--rpc)");
             } else {
@@ -152,24 +179,49 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn compare(&self, mined: &Mined, transaction: &Transaction, effect: Effect, report: &mut AuditReport) {
+    fn compare(
+        &self,
+        mined: &Mined,
+        transaction: &Transaction,
+        effect: Effect,
+        report: &mut AuditReport,
+    ) {
         let hash = Some(transaction.hash);
         for (topic, count) in &effect.counts {
             report.checked(*topic, *count);
         }
-        let ours = [self.at.registry, self.at.market, self.at.verifier, self.at.pool];
-        let actual: Vec<&RawLog> = mined.logs.iter().filter(|log| ours.contains(&log.address)).collect();
+        let ours = [
+            self.at.registry,
+            self.at.market,
+            self.at.verifier,
+            self.at.pool,
+        ];
+        let actual: Vec<&RawLog> = mined
+            .logs
+            .iter()
+            .filter(|log| ours.contains(&log.address))
+            .collect();
         report.checked(Topic::Events, effect.events.len().max(actual.len()) as u64);
         if effect.events.len() != actual.len() {
-            let message = format!("{} events by the rules, {} in the logs", effect.events.len(), actual.len());
+            let message = format!(
+                "{} events by the rules, {} in the logs",
+                effect.events.len(),
+                actual.len()
+            );
             report.wrong(Topic::Events, hash, message);
         }
         for (index, (mut expected, log)) in effect.events.into_iter().zip(actual).enumerate() {
-            if let EventBody::Verifier(IAnswerVerifierEvents::CircuitRegistered(event)) = &mut expected {
+            if let EventBody::Verifier(IAnswerVerifierEvents::CircuitRegistered(event)) =
+                &mut expected
+            {
                 event.code = circuit_code(log).unwrap_or_default();
             }
             if log_of(&expected, self.at).as_ref() != Some(log) {
-                report.wrong(Topic::Events, hash, format!("event {index} in the logs is not what the rules give"));
+                report.wrong(
+                    Topic::Events,
+                    hash,
+                    format!("event {index} in the logs is not what the rules give"),
+                );
             }
         }
         if transaction.to == Some(self.at.token) {
@@ -179,72 +231,151 @@ impl<'a> Replay<'a> {
             .logs
             .iter()
             .filter_map(token_transfer)
-            .filter(|t| [t.from, t.to].iter().any(|a| *a == self.at.market || *a == self.at.pool))
+            .filter(|t| {
+                [t.from, t.to]
+                    .iter()
+                    .any(|a| *a == self.at.market || *a == self.at.pool)
+            })
             .collect();
-        report.checked(Topic::Tokens, effect.transfers.len().max(moved.len()) as u64);
+        report.checked(
+            Topic::Tokens,
+            effect.transfers.len().max(moved.len()) as u64,
+        );
         if moved != effect.transfers {
-            report.wrong(Topic::Tokens, hash, "the tokens that moved are not those of the rules");
+            report.wrong(
+                Topic::Tokens,
+                hash,
+                "the tokens that moved are not those of the rules",
+            );
         }
     }
 
-    fn act(&mut self, transaction: &Transaction, moment: &Moment, commit: bool) -> Result<Effect, Fault> {
+    fn act(
+        &mut self,
+        transaction: &Transaction,
+        moment: &Moment,
+        commit: bool,
+    ) -> Result<Effect, Fault> {
         let (at, depth) = (self.at, self.depth);
-        let setting =
-            Setting { chain_id: at.chain_id, address: at.registry, depth, commit, bases: Some(self.bases) };
-        let market = MarketPlace { chain_id: at.chain_id, market: at.market, pool: at.pool, commit };
-        let pool = PoolPlace { chain_id: at.chain_id, pool: at.pool, depth, commit };
+        let setting = Setting {
+            chain_id: at.chain_id,
+            address: at.registry,
+            depth,
+            commit,
+            bases: Some(self.bases),
+        };
+        let market = MarketPlace {
+            chain_id: at.chain_id,
+            market: at.market,
+            pool: at.pool,
+            commit,
+        };
+        let pool = PoolPlace {
+            chain_id: at.chain_id,
+            pool: at.pool,
+            depth,
+            commit,
+        };
         match &transaction.action {
             Action::Deploy(creation) => self.deploy(creation, transaction),
             Action::RegisterCircuit { words } => self.register_circuit(words, commit),
-            Action::CreateDataset(params) => self.registry.create(params, &self.circuits, moment, commit),
-            Action::TransferAdmin { dataset, admin } => {
-                self.registry.transfer_admin(*dataset, *admin, moment, commit)
+            Action::CreateDataset(params) => {
+                self.registry.create(params, &self.circuits, moment, commit)
             }
-            Action::SetIssuer { dataset, issuer, allowed } => {
-                self.registry.set_issuer(*dataset, *issuer, *allowed, moment, commit)
-            }
-            Action::SetCustodian { dataset, custodian } => {
-                self.registry.set_custodian(*dataset, *custodian, moment, commit)
-            }
-            Action::SetPrice { dataset, token, price } => {
-                self.registry.set_price(*dataset, *token, *price, moment, commit)
-            }
+            Action::TransferAdmin { dataset, admin } => self
+                .registry
+                .transfer_admin(*dataset, *admin, moment, commit),
+            Action::SetIssuer {
+                dataset,
+                issuer,
+                allowed,
+            } => self
+                .registry
+                .set_issuer(*dataset, *issuer, *allowed, moment, commit),
+            Action::SetCustodian { dataset, custodian } => self
+                .registry
+                .set_custodian(*dataset, *custodian, moment, commit),
+            Action::SetPrice {
+                dataset,
+                token,
+                price,
+            } => self
+                .registry
+                .set_price(*dataset, *token, *price, moment, commit),
             Action::OptIn(batch) => self.registry.opt_in(batch, moment, &setting),
             Action::Rectify(change) => self.registry.rectify(change, moment, &setting),
-            Action::OptOut { dataset, chunk, slot, commitments, signature } => {
-                let id = OptOut { dataset: *dataset, chunk: *chunk, slot: *slot };
-                self.registry.opt_out(id, commitments, signature.as_ref(), moment, &setting)
+            Action::OptOut {
+                dataset,
+                chunk,
+                slot,
+                commitments,
+                signature,
+            } => {
+                let id = OptOut {
+                    dataset: *dataset,
+                    chunk: *chunk,
+                    slot: *slot,
+                };
+                self.registry
+                    .opt_out(id, commitments, signature.as_ref(), moment, &setting)
             }
             Action::AdvanceEpoch(dataset) => self.registry.advance_epoch(*dataset, moment, commit),
-            Action::ExpireChunk { dataset, chunk } => self.registry.expire(*dataset, *chunk, commit),
+            Action::ExpireChunk { dataset, chunk } => {
+                self.registry.expire(*dataset, *chunk, commit)
+            }
             Action::Snapshot(dataset) => self.registry.snapshot(*dataset, moment, commit),
-            Action::Fund { request, .. } => self.market.fund(request, &self.registry, moment, &market),
+            Action::Fund { request, .. } => {
+                self.market.fund(request, &self.registry, moment, &market)
+            }
             Action::AcceptAnswer(answer) => {
-                self.market.accept(answer, &self.registry, &self.circuits, moment, &market)
+                self.market
+                    .accept(answer, &self.registry, &self.circuits, moment, &market)
             }
             Action::Refuse { query, reason } => {
-                self.market.refuse(*query, *reason, &self.registry, moment, commit)
+                self.market
+                    .refuse(*query, *reason, &self.registry, moment, commit)
             }
             Action::Refund(query) => self.market.refund(*query, moment, commit),
             Action::Settle { queries } => {
                 let (registry, rewards) = (&self.registry, &mut self.pool);
-                self.market.settle(queries, registry, commit, |effect, deposit| {
-                    let Deposit { dataset, snapshot, token, amount } = deposit;
-                    let pot = (dataset.0, snapshot, token);
-                    effect.merge(rewards.deposit(pot, amount, at.market, registry, &pool)?);
-                    Ok(())
-                })
+                self.market
+                    .settle(queries, registry, commit, |effect, deposit| {
+                        let Deposit {
+                            dataset,
+                            snapshot,
+                            token,
+                            amount,
+                        } = deposit;
+                        let pot = (dataset.0, snapshot, token);
+                        effect.merge(rewards.deposit(pot, amount, at.market, registry, &pool)?);
+                        Ok(())
+                    })
             }
             Action::Withdraw { token, account } => self.market.withdraw(*token, *account, &market),
-            Action::Deposit { dataset, snapshot, token, amount } => {
+            Action::Deposit {
+                dataset,
+                snapshot,
+                token,
+                amount,
+            } => {
                 let pot = (dataset.0, snapshot.0, *token);
-                self.pool.deposit(pot, *amount, moment.sender, &self.registry, &pool)
+                self.pool
+                    .deposit(pot, *amount, moment.sender, &self.registry, &pool)
             }
-            Action::Claim(claim) => {
-                self.pool.claim(std::slice::from_ref(claim), true, &self.registry, moment, &pool)
+            Action::Claim(claim) => self.pool.claim(
+                std::slice::from_ref(claim),
+                true,
+                &self.registry,
+                moment,
+                &pool,
+            ),
+            Action::ClaimMany(claims) => {
+                self.pool
+                    .claim(claims, false, &self.registry, moment, &pool)
             }
-            Action::ClaimMany(claims) => self.pool.claim(claims, false, &self.registry, moment, &pool),
-            Action::Mint { .. } | Action::Transfer { .. } | Action::Approve { .. } => Ok(Effect::default()),
+            Action::Mint { .. } | Action::Transfer { .. } | Action::Approve { .. } => {
+                Ok(Effect::default())
+            }
             Action::Unknown => self.unknown(transaction),
         }
     }
@@ -292,7 +423,11 @@ impl<'a> Replay<'a> {
             self.circuits.extend(key.map(|key| (id, key)));
         }
         let (numbers, _) = words.as_chunks::<32>();
-        let number = |index: usize| numbers.get(index).map_or(U256::ZERO, |word| U256::from_be_bytes(*word));
+        let number = |index: usize| {
+            numbers
+                .get(index)
+                .map_or(U256::ZERO, |word| U256::from_be_bytes(*word))
+        };
         debug_assert_eq!(numbers.len(), KEY_WORDS);
         let registered = IAnswerVerifier::CircuitRegistered {
             circuitId: B256::from(id),

@@ -111,8 +111,19 @@ pub struct AuditReport {
 impl AuditReport {
     /// A report in which nothing was checked yet.
     pub fn new(depth: &'static str) -> Self {
-        let checks = TOPICS.map(|name| Check { name, checked: 0, wrong: 0, problems: Vec::new() });
-        Self { verdict: "ok", depth, checks: checks.into(), notes: Vec::new(), first: None }
+        let checks = TOPICS.map(|name| Check {
+            name,
+            checked: 0,
+            wrong: 0,
+            problems: Vec::new(),
+        });
+        Self {
+            verdict: "ok",
+            depth,
+            checks: checks.into(),
+            notes: Vec::new(),
+            first: None,
+        }
     }
 
     /// Counts things that were checked.
@@ -123,7 +134,10 @@ impl AuditReport {
     /// Counts something that is wrong.
     pub fn wrong(&mut self, topic: Topic, transaction: Option<TxHash>, message: impl Into<String>) {
         self.verdict = "invalid";
-        let problem = Problem { transaction, message: message.into() };
+        let problem = Problem {
+            transaction,
+            message: message.into(),
+        };
         if self.first.is_none() {
             self.first = Some(problem.clone());
         }
@@ -168,7 +182,11 @@ impl AuditReport {
                 self.count(Topic::Claims),
             ),
             Some(first) => {
-                format!("{command}: invalid: {} problems, the first: {}", self.problems(), first.sentence())
+                format!(
+                    "{command}: invalid: {} problems, the first: {}",
+                    self.problems(),
+                    first.sentence()
+                )
             }
         }
     }
@@ -188,10 +206,17 @@ impl AuditReport {
     /// The report as lines of text, without the last one.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        for check in self.checks.iter().filter(|check| check.checked > 0 || check.wrong > 0) {
+        for check in self
+            .checks
+            .iter()
+            .filter(|check| check.checked > 0 || check.wrong > 0)
+        {
             let name = serde_json::to_value(check.name).unwrap_or_default();
             let name = name.as_str().unwrap_or_default();
-            out += &format!("{name:<14} {:>8} checked  {:>5} wrong\n", check.checked, check.wrong);
+            out += &format!(
+                "{name:<14} {:>8} checked  {:>5} wrong\n",
+                check.checked, check.wrong
+            );
             for problem in &check.problems {
                 out += &format!("  wrong: {}\n", problem.sentence());
             }

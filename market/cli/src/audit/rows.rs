@@ -24,10 +24,18 @@ pub fn check(
     report: &mut AuditReport,
 ) {
     if dataset.params.schemaHash != B256::from(codebook.hash()) {
-        report.wrong(Topic::Datasets, None, "codebook.toml is not the codebook that the dataset was created with");
+        report.wrong(
+            Topic::Datasets,
+            None,
+            "codebook.toml is not the codebook that the dataset was created with",
+        );
     }
     if usize::from(dataset.params.columns) != codebook.physical_len() {
-        report.wrong(Topic::Datasets, None, "codebook.toml and the dataset differ in their number of columns");
+        report.wrong(
+            Topic::Datasets,
+            None,
+            "codebook.toml and the dataset differ in their number of columns",
+        );
     }
     let mut seen = HashSet::new();
     for (number, query) in queries.iter().enumerate() {
@@ -35,18 +43,33 @@ pub fn check(
         let key = B256::from(query.query_id);
         let name = format!("query {} ({key})", number + 1);
         if !seen.insert(key) {
-            report.wrong(Topic::Rows, None, format!("{name} stands twice in queries.json"));
+            report.wrong(
+                Topic::Rows,
+                None,
+                format!("{name} stands twice in queries.json"),
+            );
         }
-        let Some(funded) = market.queries.get(&key).filter(|funded| funded.dataset == id) else {
+        let Some(funded) = market
+            .queries
+            .get(&key)
+            .filter(|funded| funded.dataset == id)
+        else {
             report.wrong(Topic::Rows, None, format!("{name} was never funded"));
             continue;
         };
-        let transaction = funded.published.as_ref().map_or(funded.funded, |(hash, _)| *hash);
+        let transaction = funded
+            .published
+            .as_ref()
+            .map_or(funded.funded, |(hash, _)| *hash);
         if let Err(problem) = one(query, codebook, funded) {
             report.wrong(Topic::Rows, Some(transaction), format!("{name}: {problem}"));
         }
     }
-    let silent = market.queries.iter().filter(|(key, q)| q.dataset == id && !seen.contains(*key)).count();
+    let silent = market
+        .queries
+        .iter()
+        .filter(|(key, q)| q.dataset == id && !seen.contains(*key))
+        .count();
     if silent > 0 {
         report.note(format!(
             "{silent} funded queries are not in queries.json: their proofs were checked, their words were not"
@@ -80,22 +103,37 @@ enum Mismatch {
 }
 
 fn one(shown: &BundleQuery, codebook: &Codebook, funded: &Funded) -> Result<(), Mismatch> {
-    let query = Query::from_json(&shown.body, codebook).map_err(|e| Mismatch::Body(e.to_string()))?;
+    let query =
+        Query::from_json(&shown.body, codebook).map_err(|e| Mismatch::Body(e.to_string()))?;
     let ensure = |kept: bool, mismatch| if kept { Ok(()) } else { Err(mismatch) };
     ensure(query.canonical_json() == shown.body, Mismatch::NotCanonical)?;
-    ensure(funded.request.bodyHash == B256::from(query.hash()), Mismatch::BodyHash)?;
+    ensure(
+        funded.request.bodyHash == B256::from(query.hash()),
+        Mismatch::BodyHash,
+    )?;
     let asked = Query::from_sql(&shown.sql, codebook).map_err(|e| Mismatch::Sql(e.to_string()))?;
     ensure(asked == query, Mismatch::Words)?;
-    let (plan, decoder) = planner::plan(&query, codebook).map_err(|e| Mismatch::Body(e.to_string()))?;
+    let (plan, decoder) =
+        planner::plan(&query, codebook).map_err(|e| Mismatch::Body(e.to_string()))?;
     ensure(plan.to_bytes() == shown.plan, Mismatch::Plan)?;
-    ensure(funded.request.planHash == B256::from(plan.hash()), Mismatch::PlanHash)?;
+    ensure(
+        funded.request.planHash == B256::from(plan.hash()),
+        Mismatch::PlanHash,
+    )?;
     let Some((_, totals)) = &funded.published else {
         let nothing = shown.answer.is_null() || shown.answer.as_array().is_some_and(Vec::is_empty);
         return ensure(nothing, Mismatch::Unanswered);
     };
-    let published: Vec<PassValues> =
-        totals.iter().map(|total| PassValues { values: total.values, mask: total.mask }).collect();
-    let answer = decoder.decode(&published).map_err(|e| Mismatch::Decode(e.to_string()))?;
+    let published: Vec<PassValues> = totals
+        .iter()
+        .map(|total| PassValues {
+            values: total.values,
+            mask: total.mask,
+        })
+        .collect();
+    let answer = decoder
+        .decode(&published)
+        .map_err(|e| Mismatch::Decode(e.to_string()))?;
     // Through text, as the rows in the file went.
     let proven: Value = serde_json::to_string(&answer.rows)
         .and_then(|text| serde_json::from_str(&text))
@@ -106,13 +144,19 @@ fn one(shown: &BundleQuery, codebook: &Codebook, funded: &Funded) -> Result<(), 
 /// Equal up to the last digits of a fraction, which reading and writing may change; integers are exact.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => match (x.as_f64(), y.as_f64()) {
-            (Some(x), Some(y)) => (x - y).abs() <= 1e-14 * x.abs().max(y.abs()),
-            _ => false,
-        },
-        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
+        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
+            match (x.as_f64(), y.as_f64()) {
+                (Some(x), Some(y)) => (x - y).abs() <= 1e-14 * x.abs().max(y.abs()),
+                _ => false,
+            }
+        }
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
+        }
         (Value::Object(x), Value::Object(y)) => {
-            x.len() == y.len() && x.iter().all(|(key, x)| y.get(key).is_some_and(|y| same(x, y)))
+            x.len() == y.len()
+                && x.iter()
+                    .all(|(key, x)| y.get(key).is_some_and(|y| same(x, y)))
         }
         _ => a == b,
     }

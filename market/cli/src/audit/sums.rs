@@ -26,14 +26,21 @@ pub struct Sums {
 impl Sums {
     /// An empty chunk.
     pub fn new(columns: usize) -> Self {
-        Self { columns, versions: Vec::new(), lapsing: BTreeMap::new() }
+        Self {
+            columns,
+            versions: Vec::new(),
+            lapsing: BTreeMap::new(),
+        }
     }
 
     /// The sums as they stand, to be written in `period`.
     fn open(&mut self, period: u32) -> &mut Vec<G1Projective> {
         let last = self.versions.last();
         if last.is_none_or(|(at, _)| *at != period) {
-            let sums = last.map_or_else(|| vec![G1Projective::ZERO; self.columns], |(_, sums)| sums.clone());
+            let sums = last.map_or_else(
+                || vec![G1Projective::ZERO; self.columns],
+                |(_, sums)| sums.clone(),
+            );
             self.versions.push((period, sums));
         }
         let newest = self.versions.len() - 1;
@@ -84,12 +91,19 @@ impl Sums {
 
     /// Period in which the members of an expiry epoch were removed.
     pub fn expired_at(&self, expiry: u32) -> Option<u32> {
-        self.lapsing.get(&expiry).and_then(|lapsing| lapsing.removed_at)
+        self.lapsing
+            .get(&expiry)
+            .and_then(|lapsing| lapsing.removed_at)
     }
 
     /// The column commitments of a snapshot: the last version that is not newer.
     pub fn at(&self, snapshot: u32) -> Vec<G1Affine> {
-        match self.versions.iter().rev().find(|(period, _)| *period <= snapshot) {
+        match self
+            .versions
+            .iter()
+            .rev()
+            .find(|(period, _)| *period <= snapshot)
+        {
             Some((_, sums)) => column_commitments(sums),
             None => vec![G1Affine::identity(); self.columns],
         }
@@ -126,7 +140,10 @@ mod tests {
         sums.join(1, 5, &[point(2)]);
         sums.join(1, 6, &[point(4)]);
         sums.leave(1, 5, &[point(2)]);
-        assert_eq!((sums.pending(5), sums.pending(6), sums.pending(7)), (1, 1, 0));
+        assert_eq!(
+            (sums.pending(5), sums.pending(6), sums.pending(7)),
+            (1, 1, 0)
+        );
         assert_eq!(sums.expire(2, 5).unwrap(), 1);
         assert_eq!((sums.at(1)[0], sums.at(2)[0]), (point(5), point(4)));
         assert_eq!((sums.expired_at(5), sums.expired_at(6)), (Some(2), None));

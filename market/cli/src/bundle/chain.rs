@@ -31,13 +31,18 @@ pub struct ChainWriter<W: Write> {
 impl ChainWriter<BufWriter<File>> {
     /// Begins the file in `dir`.
     pub fn create(dir: &Path) -> io::Result<Self> {
-        Self::new(BufWriter::with_capacity(1 << 18, File::create_new(dir.join(NAME))?))
+        Self::new(BufWriter::with_capacity(
+            1 << 18,
+            File::create_new(dir.join(NAME))?,
+        ))
     }
 
     /// Ends the file once all of it is on disk; returns the number of transactions.
     pub fn close(self) -> io::Result<u64> {
         let (out, count) = self.finish()?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
         Ok(count)
     }
 }
@@ -55,7 +60,13 @@ impl<W: Write> ChainWriter<W> {
     /// # Errors
     /// The file system refuses, or the transaction is larger than the format allows.
     pub fn push(&mut self, mined: &Mined) -> io::Result<()> {
-        let fits = |ok: bool, what: &str| if ok { Ok(()) } else { Err(io::Error::other(format!("{what} too large"))) };
+        let fits = |ok: bool, what: &str| {
+            if ok {
+                Ok(())
+            } else {
+                Err(io::Error::other(format!("{what} too large")))
+            }
+        };
         fits(mined.raw.len() <= MAX_TRANSACTION, "transaction")?;
         fits(mined.logs.len() <= MAX_LOGS, "number of logs")?;
         self.out.write_all(&[RECORD])?;
@@ -64,7 +75,8 @@ impl<W: Write> ChainWriter<W> {
         self.out.write_all(&[u8::from(mined.success)])?;
         self.out.write_all(&mined.gas_used.to_be_bytes())?;
         self.long(&mined.raw)?;
-        self.out.write_all(&(mined.logs.len() as u32).to_be_bytes())?;
+        self.out
+            .write_all(&(mined.logs.len() as u32).to_be_bytes())?;
         for log in &mined.logs {
             fits(log.data.len() <= MAX_LOG && log.topics.len() <= 4, "log")?;
             self.out.write_all(log.address.as_slice())?;
@@ -102,7 +114,11 @@ pub struct ChainReader<R> {
 impl ChainReader<BufReader<File>> {
     /// Opens the file in `dir`.
     pub fn open(dir: &Path) -> Result<Self, FormatError> {
-        Ok(Self { source: Source::open(dir, NAME, MAGIC, WANTED)?, count: 0, ended: false })
+        Ok(Self {
+            source: Source::open(dir, NAME, MAGIC, WANTED)?,
+            count: 0,
+            ended: false,
+        })
     }
 }
 
@@ -110,7 +126,11 @@ impl<R: Read> ChainReader<R> {
     /// Reads from `inner`.
     #[cfg(test)]
     pub fn new(inner: R) -> Result<Self, FormatError> {
-        Ok(Self { source: Source::new(NAME.into(), inner, MAGIC, WANTED)?, count: 0, ended: false })
+        Ok(Self {
+            source: Source::new(NAME.into(), inner, MAGIC, WANTED)?,
+            count: 0,
+            ended: false,
+        })
     }
 
     /// The next transaction, `None` at the end.
@@ -140,13 +160,23 @@ impl<R: Read> ChainReader<R> {
             other => return Err(self.source.range("status", u64::from(other))),
         };
         let gas_used = self.source.u64()?;
-        let raw = self.source.long("length of a transaction", MAX_TRANSACTION)?.into();
+        let raw = self
+            .source
+            .long("length of a transaction", MAX_TRANSACTION)?
+            .into();
         let count = self.source.length("number of logs", MAX_LOGS)?;
         let mut logs = Vec::with_capacity(count.min(256));
         for _ in 0..count {
             logs.push(self.log()?);
         }
-        Ok(Some(Mined { block, timestamp, success, gas_used, raw, logs }))
+        Ok(Some(Mined {
+            block,
+            timestamp,
+            success,
+            gas_used,
+            raw,
+            logs,
+        }))
     }
 
     fn log(&mut self) -> Result<RawLog, FormatError> {
@@ -160,7 +190,11 @@ impl<R: Read> ChainReader<R> {
             topics.push(B256::from(self.source.bytes::<32>()?));
         }
         let data = self.source.long("length of a log", MAX_LOG)?.into();
-        Ok(RawLog { address, topics, data })
+        Ok(RawLog {
+            address,
+            topics,
+            data,
+        })
     }
 }
 

@@ -72,22 +72,32 @@ pub enum FormatError {
 impl From<FormatError> for CliError {
     fn from(error: FormatError) -> Self {
         match &error {
-            FormatError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => CliError::new(
-                Kind::CouldNotCheck,
-                "bundle_file_missing",
-                &error,
-                "Get the whole bundle; every file that manifest.json names is needed.",
-            ),
-            FormatError::File { .. } => {
-                CliError::new(Kind::Failed, "bundle_unreadable", &error, "Check the disk and the permissions.")
+            FormatError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                CliError::new(
+                    Kind::CouldNotCheck,
+                    "bundle_file_missing",
+                    &error,
+                    "Get the whole bundle; every file that manifest.json names is needed.",
+                )
             }
+            FormatError::File { .. } => CliError::new(
+                Kind::Failed,
+                "bundle_unreadable",
+                &error,
+                "Check the disk and the permissions.",
+            ),
             FormatError::Version { .. } => CliError::new(
                 Kind::CouldNotCheck,
                 "bundle_version",
                 &error,
                 "Check it with the version of salus that wrote it.",
             ),
-            _ => CliError::new(Kind::Invalid, "bundle_malformed", &error, "Get the bundle again from its publisher."),
+            _ => CliError::new(
+                Kind::Invalid,
+                "bundle_malformed",
+                &error,
+                "Get the bundle again from its publisher.",
+            ),
         }
     }
 }
@@ -100,7 +110,12 @@ pub struct Source<R> {
 
 impl Source<BufReader<File>> {
     /// Opens `name` in a bundle and checks magic and version.
-    pub fn open(dir: &Path, name: &str, magic: [u8; MAGIC_BYTES], wanted: &'static str) -> Result<Self, FormatError> {
+    pub fn open(
+        dir: &Path,
+        name: &str,
+        magic: [u8; MAGIC_BYTES],
+        wanted: &'static str,
+    ) -> Result<Self, FormatError> {
         let path = dir.join(name);
         match File::open(&path) {
             Ok(file) => Self::new(path, BufReader::with_capacity(1 << 18, file), magic, wanted),
@@ -119,21 +134,34 @@ impl<R: Read> Source<R> {
     ) -> Result<Self, FormatError> {
         let mut source = Self { path, inner };
         if source.bytes::<MAGIC_BYTES>()? != magic {
-            return Err(FormatError::Magic { path: source.path, wanted });
+            return Err(FormatError::Magic {
+                path: source.path,
+                wanted,
+            });
         }
         match source.u32()? {
             VERSION => Ok(source),
-            found => Err(FormatError::Version { path: source.path, found }),
+            found => Err(FormatError::Version {
+                path: source.path,
+                found,
+            }),
         }
     }
 
     /// The next `N` bytes.
     pub fn bytes<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let mut out = [0; N];
-        self.inner.read_exact(&mut out).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => FormatError::Truncated { path: self.path.clone() },
-            _ => FormatError::File { path: self.path.clone(), source },
-        })?;
+        self.inner
+            .read_exact(&mut out)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::UnexpectedEof => FormatError::Truncated {
+                    path: self.path.clone(),
+                },
+                _ => FormatError::File {
+                    path: self.path.clone(),
+                    source,
+                },
+            })?;
         Ok(out)
     }
 
@@ -168,8 +196,13 @@ impl<R: Read> Source<R> {
         let read = (&mut self.inner).take(length as u64).read_to_end(&mut out);
         match read {
             Ok(found) if found == length => Ok(out),
-            Ok(_) => Err(FormatError::Truncated { path: self.path.clone() }),
-            Err(source) => Err(FormatError::File { path: self.path.clone(), source }),
+            Ok(_) => Err(FormatError::Truncated {
+                path: self.path.clone(),
+            }),
+            Err(source) => Err(FormatError::File {
+                path: self.path.clone(),
+                source,
+            }),
         }
     }
 
@@ -178,13 +211,22 @@ impl<R: Read> Source<R> {
         let mut byte = [0];
         match self.inner.read(&mut byte) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(FormatError::Trailing { path: self.path.clone() }),
-            Err(source) => Err(FormatError::File { path: self.path.clone(), source }),
+            Ok(_) => Err(FormatError::Trailing {
+                path: self.path.clone(),
+            }),
+            Err(source) => Err(FormatError::File {
+                path: self.path.clone(),
+                source,
+            }),
         }
     }
 
     /// The error for a number out of range.
     pub fn range(&self, what: &'static str, found: u64) -> FormatError {
-        FormatError::Range { path: self.path.clone(), what, found }
+        FormatError::Range {
+            path: self.path.clone(),
+            what,
+            found,
+        }
     }
 }

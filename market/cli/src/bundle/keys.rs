@@ -65,13 +65,21 @@ impl Words<'_> {
     fn g1(&mut self) -> Result<G1Affine, KeyWordsError> {
         let index = self.next;
         let point = g1_from_words(&[self.word(), self.word()])?;
-        if point.is_zero() { Err(KeyWordsError::Infinity { index }) } else { Ok(point) }
+        if point.is_zero() {
+            Err(KeyWordsError::Infinity { index })
+        } else {
+            Ok(point)
+        }
     }
 
     fn g2(&mut self) -> Result<G2Affine, KeyWordsError> {
         let index = self.next;
         let point = g2_from_words(&[self.word(), self.word(), self.word(), self.word()])?;
-        if point.is_zero() { Err(KeyWordsError::Infinity { index }) } else { Ok(point) }
+        if point.is_zero() {
+            Err(KeyWordsError::Infinity { index })
+        } else {
+            Ok(point)
+        }
     }
 
     fn size(&mut self) -> Result<usize, KeyWordsError> {
@@ -103,14 +111,23 @@ pub fn key_from_words(bytes: &[u8]) -> Result<VerifyingKey, KeyWordsError> {
     let delta = words.g2()?;
     let ic = [words.g1()?, words.g1()?, words.g1()?];
     let results_blinding = words.g1()?;
-    let results = (0..RESULTS).map(|_| words.g1()).collect::<Result<Vec<_>, _>>()?;
+    let results = (0..RESULTS)
+        .map(|_| words.g1())
+        .collect::<Result<Vec<_>, _>>()?;
     let (slots, lo, hi) = (words.size()?, words.size()?, words.size()?);
     let (columns, cells) = (words.size()?, words.size()?);
     let basis_root = words.word();
     let blinding = words.g1()?;
     // The domain is the prover's business and not part of a key's identity: the smallest that holds the rows.
     let shape = (10..=20)
-        .map(|log_domain| Shape { log_domain, slots, lo, hi, columns, cells })
+        .map(|log_domain| Shape {
+            log_domain,
+            slots,
+            lo,
+            hi,
+            columns,
+            cells,
+        })
         .find(|shape| shape.check().is_ok())
         .ok_or(KeyWordsError::Shape)?;
     Ok(VerifyingKey {
@@ -129,19 +146,34 @@ pub fn key_from_words(bytes: &[u8]) -> Result<VerifyingKey, KeyWordsError> {
 
 /// The 170 words of a key.
 pub fn key_words(key: &VerifyingKey) -> Vec<u8> {
-    key.words().into_iter().chain(key.dimension_words()).flatten().collect()
+    key.words()
+        .into_iter()
+        .chain(key.dimension_words())
+        .flatten()
+        .collect()
 }
 
-fn create(dir: &Path, name: &str, magic: [u8; MAGIC_BYTES], count: usize) -> io::Result<BufWriter<File>> {
+fn create(
+    dir: &Path,
+    name: &str,
+    magic: [u8; MAGIC_BYTES],
+    count: usize,
+) -> io::Result<BufWriter<File>> {
     let mut out = BufWriter::new(File::create_new(dir.join(name))?);
     out.write_all(&magic)?;
     out.write_all(&VERSION.to_be_bytes())?;
-    out.write_all(&u32::try_from(count).map_err(io::Error::other)?.to_be_bytes())?;
+    out.write_all(
+        &u32::try_from(count)
+            .map_err(io::Error::other)?
+            .to_be_bytes(),
+    )?;
     Ok(out)
 }
 
 fn close(out: BufWriter<File>) -> io::Result<()> {
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    out.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()
 }
 
 /// Writes keys.bin.

@@ -100,11 +100,17 @@ mod hex_bytes {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> FormatError + '_ {
-    move |source| FormatError::File { path: path.to_owned(), source }
+    move |source| FormatError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn text(path: &Path, reason: impl std::fmt::Display) -> FormatError {
-    FormatError::Text { path: path.to_owned(), reason: reason.to_string() }
+    FormatError::Text {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 /// Reads a text file of a bundle.
@@ -112,9 +118,15 @@ pub fn read_text(dir: &Path, name: &str) -> Result<String, FormatError> {
     let path = dir.join(name);
     let mut out = Vec::new();
     let file = File::open(&path).map_err(failed(&path))?;
-    file.take(MAX_TEXT + 1).read_to_end(&mut out).map_err(failed(&path))?;
+    file.take(MAX_TEXT + 1)
+        .read_to_end(&mut out)
+        .map_err(failed(&path))?;
     if out.len() as u64 > MAX_TEXT {
-        return Err(FormatError::Range { path, what: "length", found: out.len() as u64 });
+        return Err(FormatError::Range {
+            path,
+            what: "length",
+            found: out.len() as u64,
+        });
     }
     String::from_utf8(out).map_err(|e| text(&path, e))
 }
@@ -153,10 +165,16 @@ impl Manifest {
         let json = read_text(dir, NAME)?;
         let versioned: Versioned = serde_json::from_str(&json).map_err(|e| text(&path, e))?;
         if versioned.version != BUNDLE_VERSION {
-            return Err(FormatError::Version { path, found: versioned.version }.into());
+            return Err(FormatError::Version {
+                path,
+                found: versioned.version,
+            }
+            .into());
         }
         let manifest: Self = serde_json::from_str(&json).map_err(|e| text(&path, e))?;
-        if manifest.files.len() != FILES.len() || FILES.iter().any(|name| !manifest.files.contains_key(*name)) {
+        if manifest.files.len() != FILES.len()
+            || FILES.iter().any(|name| !manifest.files.contains_key(*name))
+        {
             return Err(text(&path, "it does not name the files of a bundle").into());
         }
         Ok(manifest)
@@ -172,7 +190,9 @@ fn write_json(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> 
     let mut file = io::BufWriter::new(File::create(dir.join(name))?);
     serde_json::to_writer_pretty(&mut file, value)?;
     file.write_all(b"\n")?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()
 }
 
 /// Writes queries.json.
@@ -187,21 +207,41 @@ pub fn write_queries(dir: &Path, queries: &[BundleQuery]) -> io::Result<()> {
             answer: query.answer.clone(),
         })
         .collect();
-    write_json(dir, QUERIES, &QueriesFile { version: BUNDLE_VERSION, queries })
+    write_json(
+        dir,
+        QUERIES,
+        &QueriesFile {
+            version: BUNDLE_VERSION,
+            queries,
+        },
+    )
 }
 
 /// Reads queries.json.
 pub fn read_queries(dir: &Path) -> Result<Vec<BundleQuery>, FormatError> {
     let path = dir.join(QUERIES);
-    let file: QueriesFile = serde_json::from_str(&read_text(dir, QUERIES)?).map_err(|e| text(&path, e))?;
+    let file: QueriesFile =
+        serde_json::from_str(&read_text(dir, QUERIES)?).map_err(|e| text(&path, e))?;
     if file.version != BUNDLE_VERSION {
-        return Err(FormatError::Version { path, found: file.version });
+        return Err(FormatError::Version {
+            path,
+            found: file.version,
+        });
     }
     file.queries
         .into_iter()
         .map(|entry| {
-            let query_id = entry.query_id.try_into().map_err(|_| text(&path, "a query id has 32 bytes"))?;
-            Ok(BundleQuery { sql: entry.sql, body: entry.body, plan: entry.plan, query_id, answer: entry.answer })
+            let query_id = entry
+                .query_id
+                .try_into()
+                .map_err(|_| text(&path, "a query id has 32 bytes"))?;
+            Ok(BundleQuery {
+                sql: entry.sql,
+                body: entry.body,
+                plan: entry.plan,
+                query_id,
+                answer: entry.answer,
+            })
         })
         .collect()
 }

@@ -82,13 +82,22 @@ fn disk(path: &Path) -> impl Fn(io::Error) -> CliError + '_ {
 /// Something else is there, or a bundle without `force`.
 pub fn check_target(dir: &Path, force: bool) -> Result<(), CliError> {
     let refuse = |code, message: &str, next: &str| {
-        Err(CliError::new(Kind::Usage, code, format!("{} {message}", dir.display()), next))
+        Err(CliError::new(
+            Kind::Usage,
+            code,
+            format!("{} {message}", dir.display()),
+            next,
+        ))
     };
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return refuse("out_not_a_directory", "is a file", "Choose another directory with --out.");
+            return refuse(
+                "out_not_a_directory",
+                "is a file",
+                "Choose another directory with --out.",
+            );
         }
         Err(error) => return Err(disk(dir)(error)),
     };
@@ -96,16 +105,29 @@ pub fn check_target(dir: &Path, force: bool) -> Result<(), CliError> {
     for entry in entries {
         empty = false;
         let name = entry.map_err(disk(dir))?.file_name();
-        let known = name.to_str().is_some_and(|name| name == manifest::NAME || FILES.contains(&name));
+        let known = name
+            .to_str()
+            .is_some_and(|name| name == manifest::NAME || FILES.contains(&name));
         if !known {
-            let message = format!("holds {}, which is no part of a bundle", name.to_string_lossy());
-            return refuse("out_not_a_bundle", &message, "Choose another directory with --out.");
+            let message = format!(
+                "holds {}, which is no part of a bundle",
+                name.to_string_lossy()
+            );
+            return refuse(
+                "out_not_a_bundle",
+                &message,
+                "Choose another directory with --out.",
+            );
         }
     }
     if empty || force {
         return Ok(());
     }
-    refuse("out_exists", "already holds a bundle", "Give --force to replace it, or another directory with --out.")
+    refuse(
+        "out_exists",
+        "already holds a bundle",
+        "Give --force to replace it, or another directory with --out.",
+    )
 }
 
 /// A directory that goes away unless it is kept.
@@ -169,7 +191,11 @@ pub async fn write(
     }
     fs::rename(&beside, dir).map_err(disk(dir))?;
     aside.0 = None;
-    Ok(BundleSummary { dir: dir.to_owned(), transactions, bytes })
+    Ok(BundleSummary {
+        dir: dir.to_owned(),
+        transactions,
+        bytes,
+    })
 }
 
 /// `dir.tmpPID`, in the same file system as `dir`.
@@ -186,7 +212,12 @@ fn node(error: ChainError) -> CliError {
         Family::Invalid => Kind::Invalid,
         Family::Failed => Kind::Failed,
     };
-    CliError::new(kind, "bundle_chain", error, "Check the node, then run the command again; no bundle was written.")
+    CliError::new(
+        kind,
+        "bundle_chain",
+        error,
+        "Check the node, then run the command again; no bundle was written.",
+    )
 }
 
 /// Why chain.bin was not written.

@@ -11,7 +11,9 @@ use rand::rngs::OsRng;
 use rand_chacha::ChaCha20Rng;
 use salus_circuits::transcript::Context;
 use salus_circuits::words::integer_word;
-use salus_contracts::client::{Answer as ChainAnswer, PassValues as ChainPass, QueryId, QueryOrder};
+use salus_contracts::client::{
+    Answer as ChainAnswer, PassValues as ChainPass, QueryId, QueryOrder,
+};
 use salus_contracts::primitives::{B256, Bytes};
 use salus_prover::proven::{DatasetProver, ProveError};
 use salus_schema::answer::PassValues;
@@ -48,7 +50,12 @@ pub struct Outcome {
 fn prove_error(error: &ProveError) -> CliError {
     match error {
         ProveError::Cancelled(_) => interrupted(),
-        other => CliError::new(Kind::Failed, "prove_failed", other, "Report this with the query and the codebook."),
+        other => CliError::new(
+            Kind::Failed,
+            "prove_failed",
+            other,
+            "Report this with the query and the codebook.",
+        ),
     }
 }
 
@@ -72,7 +79,12 @@ pub async fn ask(
     interrupt: &Interrupt,
 ) -> Result<Outcome, CliError> {
     let internal = |e: &dyn std::fmt::Display| {
-        CliError::new(Kind::Failed, "plan_failed", e, "Report this with the query and the codebook.")
+        CliError::new(
+            Kind::Failed,
+            "plan_failed",
+            e,
+            "Report this with the query and the codebook.",
+        )
     };
     let (plan, decoder) = planner::plan(&asked.query, world.codebook).map_err(|e| internal(&e))?;
     let body = asked.query.canonical_json();
@@ -92,23 +104,36 @@ pub async fn ask(
         deadline: u32::try_from(now.saturating_add(24 * 3600)).unwrap_or(u32::MAX),
         nonce: u64::from_be_bytes(nonce),
     };
-    let funded = world.client.fund(&cast.researcher, &order).await.map_err(|e| chain_error(&e))?;
+    let funded = world
+        .client
+        .fund(&cast.researcher, &order)
+        .await
+        .map_err(|e| chain_error(&e))?;
     let query_id = funded.value;
 
     // 5. prove
     let parts = world.parts(plan.class());
-    let prover = DatasetProver::new(parts, world.chunks, world.commitments).map_err(|e| prove_error(&e))?;
+    let prover =
+        DatasetProver::new(parts, world.chunks, world.commitments).map_err(|e| prove_error(&e))?;
     let exact = prover.exact_totals(&plan).map_err(|e| prove_error(&e))?;
-    let release = decoder.suppression_masks(&exact, u64::from(world.min_cell)).map_err(|e| internal(&e))?;
+    let release = decoder
+        .suppression_masks(&exact, u64::from(world.min_cell))
+        .map_err(|e| internal(&e))?;
     if !release.allows(u64::from(world.min_cohort)) {
-        let refused =
-            world.client.refuse(&cast.custodian, query_id, REASON_COHORT).await.map_err(|e| chain_error(&e))?;
+        let refused = world
+            .client
+            .refuse(&cast.custodian, query_id, REASON_COHORT)
+            .await
+            .map_err(|e| chain_error(&e))?;
         world
             .client
             .withdraw(&cast.researcher, order.token, cast.researcher.address())
             .await
             .map_err(|e| chain_error(&e))?;
-        eprintln!("{name}: refused, fewer than {} people would be in the answer; refunded in full", world.min_cohort);
+        eprintln!(
+            "{name}: refused, fewer than {} people would be in the answer; refunded in full",
+            world.min_cohort
+        );
         let json = json!({
             "sql": asked.sql,
             "path": "proven",
@@ -123,7 +148,16 @@ pub async fn ask(
             "query_id": query_id.0,
             "next": format!("Ask about at least {} people: widen the filter or group less finely.", world.min_cohort),
         });
-        return Ok(outcome(asked, body, &plan, query_id, json, Value::Array(Vec::new()), true, true));
+        return Ok(outcome(
+            asked,
+            body,
+            &plan,
+            query_id,
+            json,
+            Value::Array(Vec::new()),
+            true,
+            true,
+        ));
     }
     let context = Context {
         chain_id: cast.chain.id(),
@@ -160,7 +194,10 @@ pub async fn ask(
         .map(|(pass, total)| ChainPass {
             mask: total.mask,
             rho: total.blinding,
-            values: total.values[..pass.values()].iter().map(|v| integer_word(u128::from(*v))).collect(),
+            values: total.values[..pass.values()]
+                .iter()
+                .map(|v| integer_word(u128::from(*v)))
+                .collect(),
         })
         .collect();
     let accepted = world
@@ -179,7 +216,10 @@ pub async fn ask(
     let published: Vec<PassValues> = answer
         .totals
         .iter()
-        .map(|t| PassValues { values: t.values, mask: t.mask })
+        .map(|t| PassValues {
+            values: t.values,
+            mask: t.mask,
+        })
         .collect();
     let rows = decoder.decode(&published).map_err(|e| internal(&e))?.rows;
     let rows = serde_json::to_value(rows).map_err(|e| internal(&e))?;
@@ -190,7 +230,11 @@ pub async fn ask(
         answer.proofs.len(),
         if answer.proofs.len() == 1 { "" } else { "s" },
         accepted.gas_used,
-        if equal { "equals the clear text" } else { "DIFFERS from the clear text" },
+        if equal {
+            "equals the clear text"
+        } else {
+            "DIFFERS from the clear text"
+        },
     ));
     let t = answer.timings;
     let json = json!({
@@ -213,7 +257,9 @@ pub async fn ask(
         "query_id": query_id.0,
         "sentence": asked.query.sentence(),
     });
-    Ok(outcome(asked, body, &plan, query_id, json, rows, equal, false))
+    Ok(outcome(
+        asked, body, &plan, query_id, json, rows, equal, false,
+    ))
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -241,13 +287,20 @@ fn outcome(
     }
 }
 
-
 /// The query's beginning, for one line.
 fn short(sql: &str) -> String {
     let flat: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    if flat.chars().count() <= 60 { flat } else { format!("{}...", flat.chars().take(57).collect::<String>()) }
+    if flat.chars().count() <= 60 {
+        flat
+    } else {
+        format!("{}...", flat.chars().take(57).collect::<String>())
+    }
 }
 
 fn short_stage(name: &str) -> String {
-    if name.chars().count() <= 34 { name.to_owned() } else { format!("{}...", name.chars().take(31).collect::<String>()) }
+    if name.chars().count() <= 34 {
+        name.to_owned()
+    } else {
+        format!("{}...", name.chars().take(31).collect::<String>())
+    }
 }

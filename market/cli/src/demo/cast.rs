@@ -40,7 +40,12 @@ pub fn chain_error(error: &ChainError) -> CliError {
         Family::Invalid => (Kind::Invalid, "chain_invalid"),
         Family::Failed => (Kind::Failed, "chain_failed"),
     };
-    CliError::new(kind, code, error, "Check the node (salus doctor), then run the command again.")
+    CliError::new(
+        kind,
+        code,
+        error,
+        "Check the node (salus doctor), then run the command again.",
+    )
 }
 
 fn random_signer() -> PrivateKeySigner {
@@ -72,13 +77,19 @@ impl Cast {
             }
             Some(url) => {
                 let endpoint: Endpoint = url.parse().map_err(|e| chain_error(&e))?;
-                let chain = Chain::connect(endpoint).await.map_err(|e| chain_error(&e))?;
-                let signers: Vec<PrivateKeySigner> = PUBLIC_KEYS.iter().filter_map(|k| k.parse().ok()).collect();
+                let chain = Chain::connect(endpoint)
+                    .await
+                    .map_err(|e| chain_error(&e))?;
+                let signers: Vec<PrivateKeySigner> =
+                    PUBLIC_KEYS.iter().filter_map(|k| k.parse().ok()).collect();
                 (chain, signers, 16)
             }
         };
         for signer in &signers {
-            let balance = chain.balance(signer.address()).await.map_err(|e| chain_error(&e))?;
+            let balance = chain
+                .balance(signer.address())
+                .await
+                .map_err(|e| chain_error(&e))?;
             if balance == U256::ZERO {
                 return Err(CliError::new(
                     Kind::NotAllowed,

@@ -40,22 +40,39 @@ pub async fn claim_all(
     let chain = |e| chain_error(&e);
     let token = world.client.deployment().token;
     let zero = || "0".to_owned();
-    let waiting =
-        world.client.unsettled(world.dataset, world.snapshot, token).await.map_err(chain)?;
+    let waiting = world
+        .client
+        .unsettled(world.dataset, world.snapshot, token)
+        .await
+        .map_err(chain)?;
     if waiting.is_empty() {
         // Every query was refused: nothing to share.
-        return Ok(Paid { settled: zero(), claimed: zero(), share: zero(), settle_gas: 0, gas: 0 });
+        return Ok(Paid {
+            settled: zero(),
+            claimed: zero(),
+            share: zero(),
+            settle_gas: 0,
+            gas: 0,
+        });
     }
     let settled = world
         .client
         .settle_queries(&cast.relayer, &waiting)
         .await
         .map_err(chain)?;
-    world.client.withdraw(&cast.custodian, token, cast.custodian.address()).await.map_err(chain)?;
+    world
+        .client
+        .withdraw(&cast.custodian, token, cast.custodian.address())
+        .await
+        .map_err(chain)?;
     let share = match members.first() {
         Some(first) => {
             let name = nullifier(world.dataset, world.snapshot, first.chunk, first.slot);
-            world.client.due(world.dataset, world.snapshot, token, name).await.map_err(chain)?
+            world
+                .client
+                .due(world.dataset, world.snapshot, token, name)
+                .await
+                .map_err(chain)?
         }
         None => U256::ZERO,
     };
@@ -102,7 +119,10 @@ pub async fn claim_all(
         return Err(interrupted());
     }
     let claimed = share * U256::from(members.len());
-    stage.end(&format!("{} people paid {share} base units each", members.len()));
+    stage.end(&format!(
+        "{} people paid {share} base units each",
+        members.len()
+    ));
     Ok(Paid {
         settled: settled.value.to_string(),
         claimed: claimed.to_string(),

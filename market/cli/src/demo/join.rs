@@ -12,9 +12,7 @@ use ark_ff::AdditiveGroup;
 use salus_circuits::commitment::{CommitmentKey, FixedBase};
 use salus_circuits::keys::VerifyingKey;
 use salus_circuits::words::g1_from_words;
-use salus_contracts::client::{
-    CircuitId, Client, ColumnIndex, DatasetId, NewDataset, SnapshotId,
-};
+use salus_contracts::client::{CircuitId, Client, ColumnIndex, DatasetId, NewDataset, SnapshotId};
 use salus_contracts::deploy::{PaymentToken, deploy};
 use salus_contracts::primitives::{B256, U256};
 use salus_datasets::code::CodedDataset;
@@ -57,11 +55,19 @@ impl Dataset {
     ) -> Result<Self, CliError> {
         let words: Vec<Vec<u8>> = keys
             .iter()
-            .map(|k| k.words().into_iter().chain(k.dimension_words()).flatten().collect())
+            .map(|k| {
+                k.words()
+                    .into_iter()
+                    .chain(k.dimension_words())
+                    .flatten()
+                    .collect()
+            })
             .collect();
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let chain = |e| chain_error(&e);
-        let deployed = deploy(&cast.custodian, PaymentToken::Development, &words).await.map_err(chain)?;
+        let deployed = deploy(&cast.custodian, PaymentToken::Development, &words)
+            .await
+            .map_err(chain)?;
         let client = deployed.client;
         let token = client.deployment().token;
         let circuit = |i: usize| CircuitId(B256::from(keys[i].circuit_id()));
@@ -85,10 +91,20 @@ impl Dataset {
             .await
             .map_err(chain)?
             .value;
-        client.set_issuer(&cast.custodian, dataset, cast.issuer.address(), true).await.map_err(chain)?;
+        client
+            .set_issuer(&cast.custodian, dataset, cast.issuer.address(), true)
+            .await
+            .map_err(chain)?;
         let purse = U256::from(price) * U256::from(10_000u64);
-        client.mint(&cast.custodian, cast.researcher.address(), purse).await.map_err(chain)?;
-        Ok(Self { client, dataset, deploy_gas: deployed.gas.iter().map(|(_, g)| g).sum() })
+        client
+            .mint(&cast.custodian, cast.researcher.address(), purse)
+            .await
+            .map_err(chain)?;
+        Ok(Self {
+            client,
+            dataset,
+            deploy_gas: deployed.gas.iter().map(|(_, g)| g).sum(),
+        })
     }
 }
 
@@ -139,7 +155,9 @@ pub async fn opt_in(
     let places: Vec<(usize, usize, usize)> = (0..chunks)
         .flat_map(|chunk| {
             let people = slots.min(coded.people - chunk * slots);
-            (0..people).step_by(batch).map(move |from| (chunk, from, batch.min(people - from)))
+            (0..people)
+                .step_by(batch)
+                .map(move |from| (chunk, from, batch.min(people - from)))
         })
         .collect();
     let stage = Stage::begin("2-3 commit and opt in", coded.people as u64);
@@ -154,7 +172,11 @@ pub async fn opt_in(
             return None;
         }
         let first = chunk * slots + from;
-        let codes: Vec<&[u8]> = coded.columns.iter().map(|c| &c[first..first + people]).collect();
+        let codes: Vec<&[u8]> = coded
+            .columns
+            .iter()
+            .map(|c| &c[first..first + people])
+            .collect();
         match office.register(*chunk as u32, *from, &codes) {
             Ok(mut made) => {
                 let mut tally = tally.borrow_mut();
@@ -187,13 +209,26 @@ pub async fn opt_in(
         return Err(interrupted());
     }
     if let Some(e) = failed.into_inner() {
-        return Err(CliError::new(Kind::Failed, "consent_failed", e, "Run the command again."));
+        return Err(CliError::new(
+            Kind::Failed,
+            "consent_failed",
+            e,
+            "Run the command again.",
+        ));
     }
     sent.map_err(|e| chain_error(&e.source))?;
     let per_member = gas.checked_div(coded.people as u64).unwrap_or(0);
-    stage.end(&format!("{} people in {chunks} chunk{}, {per_member} gas each", coded.people, if chunks == 1 { "" } else { "s" }));
+    stage.end(&format!(
+        "{} people in {chunks} chunk{}, {per_member} gas each",
+        coded.people,
+        if chunks == 1 { "" } else { "s" }
+    ));
 
-    let taken = joined.client.snapshot(&cast.custodian, joined.dataset).await.map_err(|e| chain_error(&e))?;
+    let taken = joined
+        .client
+        .snapshot(&cast.custodian, joined.dataset)
+        .await
+        .map_err(|e| chain_error(&e))?;
     let indices: Vec<ColumnIndex> = (0..columns as u16).map(ColumnIndex).collect();
     let points = joined
         .client
@@ -204,9 +239,20 @@ pub async fn opt_in(
         .iter()
         .map(|row| row.iter().map(g1_from_words).collect::<Result<_, _>>())
         .collect::<Result<_, _>>()
-        .map_err(|e| CliError::new(Kind::Invalid, "commitment_invalid", e, "Check the node that --rpc names."))?;
+        .map_err(|e| {
+            CliError::new(
+                Kind::Invalid,
+                "commitment_invalid",
+                e,
+                "Check the node that --rpc names.",
+            )
+        })?;
     let tally = tally.into_inner();
-    let own: Vec<Vec<G1Affine>> = tally.sums.iter().map(|row| G1Projective::normalize_batch(row)).collect();
+    let own: Vec<Vec<G1Affine>> = tally
+        .sums
+        .iter()
+        .map(|row| G1Projective::normalize_batch(row))
+        .collect();
     if own != commitments {
         return Err(CliError::new(
             Kind::Invalid,
@@ -224,7 +270,8 @@ pub async fn opt_in(
                 .columns
                 .iter()
                 .map(|c| {
-                    let mut codes = c[chunk * slots..coded.people.min((chunk + 1) * slots)].to_vec();
+                    let mut codes =
+                        c[chunk * slots..coded.people.min((chunk + 1) * slots)].to_vec();
                     codes.resize(slots, 0);
                     codes
                 })

@@ -10,7 +10,9 @@ use rayon::prelude::*;
 use salus_circuits::commitment::{CommitmentKey, FixedBase, commit};
 use salus_circuits::registration::{Seat, prove};
 use salus_circuits::words::{field_word, g1_words};
-use salus_contracts::client::{ChunkIndex, DatasetId, KnowledgeProof, OptIn, Registration, SlotIndex};
+use salus_contracts::client::{
+    ChunkIndex, DatasetId, KnowledgeProof, OptIn, Registration, SlotIndex,
+};
 use salus_contracts::consent::{Consent, ConsentError, MemberKey, commitments_hash};
 use salus_contracts::primitives::{Address, B256};
 use zeroize::Zeroizing;
@@ -66,7 +68,12 @@ impl Office<'_> {
     ///
     /// # Errors
     /// [`ConsentError`] when a random secret is no key (chance 2^-128).
-    pub fn register(&self, chunk: u32, first_slot: usize, codes: &[&[u8]]) -> Result<Batch, ConsentError> {
+    pub fn register(
+        &self,
+        chunk: u32,
+        first_slot: usize,
+        codes: &[&[u8]],
+    ) -> Result<Batch, ConsentError> {
         let people = codes.first().map_or(0, |c| c.len());
         let made: Vec<(Registration, Member, Vec<Fr>, Vec<G1Affine>)> = (0..people)
             .into_par_iter()
@@ -76,7 +83,11 @@ impl Office<'_> {
             })
             .collect::<Result<_, _>>()?;
         let mut batch = Batch {
-            opt_in: OptIn { dataset: self.dataset, chunk: ChunkIndex(chunk), members: Vec::with_capacity(people) },
+            opt_in: OptIn {
+                dataset: self.dataset,
+                chunk: ChunkIndex(chunk),
+                members: Vec::with_capacity(people),
+            },
             members: Vec::with_capacity(people),
             blindings: vec![Fr::ZERO; codes.len()],
             commitments: vec![G1Projective::ZERO; codes.len()],
@@ -111,8 +122,11 @@ impl Office<'_> {
 
         let basis = &self.basis.slots[slot];
         let blindings: Vec<Fr> = codes.iter().map(|_| nonzero(&mut rng)).collect();
-        let points: Vec<G1Projective> =
-            codes.iter().zip(&blindings).map(|(a, r)| commit(basis, self.blinding_base, *a, r)).collect();
+        let points: Vec<G1Projective> = codes
+            .iter()
+            .zip(&blindings)
+            .map(|(a, r)| commit(basis, self.blinding_base, *a, r))
+            .collect();
         let commitments = G1Projective::normalize_batch(&points);
         debug_assert!(commitments.iter().all(|c| !c.is_zero()));
         let seat = Seat {
@@ -123,7 +137,15 @@ impl Office<'_> {
             slot: slot as u32,
             member: member.into_array(),
         };
-        let proof = prove(&seat, basis, self.blinding_base, codes, &blindings, &commitments, &mut rng);
+        let proof = prove(
+            &seat,
+            basis,
+            self.blinding_base,
+            codes,
+            &blindings,
+            &commitments,
+            &mut rng,
+        );
         let words: Vec<_> = commitments.iter().map(g1_words).collect();
         let mut payout_id = B256::ZERO;
         rng.fill_bytes(payout_id.as_mut_slice());
@@ -148,10 +170,18 @@ impl Office<'_> {
             commitments: words,
             basis: g1_words(basis),
             path: self.basis.path(slot).into_iter().map(B256::from).collect(),
-            proof: KnowledgeProof { r: g1_words(&proof.r), s1: field_word(&proof.s1), s2: field_word(&proof.s2) },
+            proof: KnowledgeProof {
+                r: g1_words(&proof.r),
+                s1: field_word(&proof.s1),
+                s2: field_word(&proof.s2),
+            },
             signature,
         };
-        let kept = Member { secret, chunk: ChunkIndex(chunk), slot: SlotIndex(slot as u32) };
+        let kept = Member {
+            secret,
+            chunk: ChunkIndex(chunk),
+            slot: SlotIndex(slot as u32),
+        };
         Ok((registration, kept, blindings, commitments))
     }
 }

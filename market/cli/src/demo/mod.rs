@@ -36,9 +36,17 @@ const PRICE: u128 = 100_000_000_000_000_000_000;
 
 /// Runs the demo.
 pub fn run(args: &DemoArgs, as_json: bool) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
-        CliError::new(Kind::Failed, "runtime_failed", e, "Check the limits of this machine (ulimit -u).")
-    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            CliError::new(
+                Kind::Failed,
+                "runtime_failed",
+                e,
+                "Check the limits of this machine (ulimit -u).",
+            )
+        })?;
     let Report { mut json, verdict } = runtime.block_on(play(args))?;
     if as_json {
         if let Some(error) = &verdict {
@@ -80,25 +88,49 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
     let stage = Stage::begin("  clear text, for comparison", 0);
     let clear = clear_rows(&source, &queries, args.min_cell)?;
     stage.end("polars on the source values");
-    let asked: Vec<Asked> =
-        texts.iter().zip(queries).map(|(sql, query)| Asked { sql: sql.clone(), query }).collect();
+    let asked: Vec<Asked> = texts
+        .iter()
+        .zip(queries)
+        .map(|(sql, query)| Asked {
+            sql: sql.clone(),
+            query,
+        })
+        .collect();
     let classes: Vec<CircuitClass> = asked
         .iter()
         .map(|a| planner::plan(&a.query, &source.codebook).map(|(p, _)| p.class()))
         .collect::<Result<_, _>>()
-        .map_err(|e| CliError::new(Kind::Refused, "query_refused", e, "Run `salus query lint` on the query."))?;
+        .map_err(|e| {
+            CliError::new(
+                Kind::Refused,
+                "query_refused",
+                e,
+                "Run `salus query lint` on the query.",
+            )
+        })?;
     stop_if(&interrupt)?;
 
-    let provers = load_provers(ChunkSize::for_people(people), classes.contains(&CircuitClass::K8))?;
-    let keys: Vec<VerifyingKey> =
-        provers.k4.iter().chain(&provers.k8).map(|p| p.key().vk.clone()).collect();
+    let provers = load_provers(
+        ChunkSize::for_people(people),
+        classes.contains(&CircuitClass::K8),
+    )?;
+    let keys: Vec<VerifyingKey> = provers
+        .k4
+        .iter()
+        .chain(&provers.k8)
+        .map(|p| p.key().vk.clone())
+        .collect();
     stop_if(&interrupt)?;
 
     // 2 and 3. commit, opt in
     let cast = Cast::gather(args.rpc.as_deref()).await?;
     let stage = Stage::begin("  deploy contracts", 0);
     let joined = join::Dataset::create(&cast, &source.codebook, &keys, args, PRICE).await?;
-    stage.end(&format!("dataset {} on chain {}", joined.dataset, cast.chain.id()));
+    stage.end(&format!(
+        "dataset {} on chain {}",
+        joined.dataset,
+        cast.chain.id()
+    ));
     let basis = provers.k4[0].key().commitment.clone();
     let cohort = join::opt_in(&cast, &joined, &basis, &source.coded, &interrupt).await?;
     let world = World {
@@ -138,7 +170,9 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
     stage.end(&args.out.display().to_string());
     stop_if(&interrupt)?;
     let stage = Stage::begin("  audit the bundle", 0);
-    let audited = tokio::task::block_in_place(|| audit::audit(&args.out, Depth::Full, |_, done, _| stage.at(done)))?;
+    let audited = tokio::task::block_in_place(|| {
+        audit::audit(&args.out, Depth::Full, |_, done, _| stage.at(done))
+    })?;
     let audit_line = audited.verdict().to_owned();
     stage.end(&audit_line);
 
@@ -197,15 +231,30 @@ fn clear_rows(source: &Source, queries: &[Query], min_cell: u32) -> Result<Vec<V
         .into_iter()
         .map(|clear| serde_json::to_value(clear.answer.rows))
         .collect::<Result<_, _>>()
-        .map_err(|e| CliError::new(Kind::Failed, "oracle_failed", e, "Report this with the query."))
+        .map_err(|e| {
+            CliError::new(
+                Kind::Failed,
+                "oracle_failed",
+                e,
+                "Report this with the query.",
+            )
+        })
 }
 
 fn stop_if(interrupt: &Interrupt) -> Result<(), CliError> {
-    if interrupt.stopped() { Err(interrupted()) } else { Ok(()) }
+    if interrupt.stopped() {
+        Err(interrupted())
+    } else {
+        Ok(())
+    }
 }
 
 fn load_provers(size: ChunkSize, eight: bool) -> Result<Provers, CliError> {
-    let mut provers = Provers { size, k4: Vec::new(), k8: Vec::new() };
+    let mut provers = Provers {
+        size,
+        k4: Vec::new(),
+        k8: Vec::new(),
+    };
     for id in DevelopmentKey::family(size) {
         if id.class == CircuitClass::K8 && !eight {
             continue;

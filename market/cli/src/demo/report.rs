@@ -46,13 +46,23 @@ pub fn queries(args: &DemoArgs) -> Result<Vec<String>, CliError> {
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+    line.split_whitespace()
+        .next()?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
 }
 
 /// User CPU seconds of this process; null where the system does not tell.
 pub fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(11)?.parse().ok()?;
+    let ticks: u64 = stat
+        .rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(11)?
+        .parse()
+        .ok()?;
     Some(ticks as f64 / 100.0)
 }
 
@@ -60,18 +70,34 @@ pub fn cpu_seconds() -> Option<f64> {
 pub fn text(report: &Value) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "\n{} people took part, each under a key of their own.\n", report["members"]);
+    let _ = writeln!(
+        out,
+        "\n{} people took part, each under a key of their own.\n",
+        report["members"]
+    );
     for query in report["queries"].as_array().into_iter().flatten() {
         let _ = writeln!(out, "{}", query["sql"].as_str().unwrap_or_default());
         if query["status"] == "refused" {
-            let _ = writeln!(out, "  refused: {} (refunded in full)", query["reason"].as_str().unwrap_or_default());
-            let _ = writeln!(out, "  next: {}\n", query["next"].as_str().unwrap_or_default());
+            let _ = writeln!(
+                out,
+                "  refused: {} (refunded in full)",
+                query["reason"].as_str().unwrap_or_default()
+            );
+            let _ = writeln!(
+                out,
+                "  next: {}\n",
+                query["next"].as_str().unwrap_or_default()
+            );
             continue;
         }
         for row in query["rows"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  {}", row_text(row));
         }
-        let equal = if query["clear_text_equal"] == true { "equals" } else { "DIFFERS FROM" };
+        let equal = if query["clear_text_equal"] == true {
+            "equals"
+        } else {
+            "DIFFERS FROM"
+        };
         let _ = writeln!(
             out,
             "  proven: {} bytes of proof in {:.2} s, verified on chain for {} gas; {equal} the clear text\n",
@@ -80,7 +106,11 @@ pub fn text(report: &Value) -> String {
             query["gas"]["answer"],
         );
     }
-    let _ = writeln!(out, "opt-in: {} gas per person", report["gas"]["opt_in_per_member"]);
+    let _ = writeln!(
+        out,
+        "opt-in: {} gas per person",
+        report["gas"]["opt_in_per_member"]
+    );
     let _ = writeln!(
         out,
         "rewards: {} base units shared by {} people, {} each",
@@ -88,10 +118,21 @@ pub fn text(report: &Value) -> String {
         report["members"],
         report["rewards"]["per_member"].as_str().unwrap_or_default(),
     );
-    let _ = writeln!(out, "keys: {} (development only: their secrets are public)", report["keys"].as_str().unwrap_or_default());
-    let _ = writeln!(out, "audit: {}", report["audit"].as_str().unwrap_or_default());
+    let _ = writeln!(
+        out,
+        "keys: {} (development only: their secrets are public)",
+        report["keys"].as_str().unwrap_or_default()
+    );
+    let _ = writeln!(
+        out,
+        "audit: {}",
+        report["audit"].as_str().unwrap_or_default()
+    );
     let bundle = report["bundle"].as_str().unwrap_or_default();
-    let _ = writeln!(out, "bundle: {bundle}   (check it yourself: salus audit {bundle})");
+    let _ = writeln!(
+        out,
+        "bundle: {bundle}   (check it yourself: salus audit {bundle})"
+    );
     out
 }
 
@@ -99,7 +140,13 @@ pub fn text(report: &Value) -> String {
 fn row_text(row: &Value) -> String {
     let mut parts = Vec::new();
     if let Some(group) = row["group"].as_object().filter(|g| !g.is_empty()) {
-        parts.push(group.iter().map(|(k, v)| format!("{k} = {}", plain(v))).collect::<Vec<_>>().join(", "));
+        parts.push(
+            group
+                .iter()
+                .map(|(k, v)| format!("{k} = {}", plain(v)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
     }
     if row["suppressed"] == true {
         parts.push("suppressed (too few people)".to_owned());
@@ -116,5 +163,7 @@ fn row_text(row: &Value) -> String {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

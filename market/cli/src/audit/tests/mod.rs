@@ -32,8 +32,16 @@ fn an_honest_bundle_holds_and_everything_in_it_was_counted() {
     for (topic, count) in expected {
         assert_eq!(report.count(topic), count, "{topic:?}");
     }
-    assert!(report.notes.iter().any(|note| note.starts_with("development keys")));
-    assert_eq!(report.line("audit"), "audit: ok: 100 registrations, 4 answers, 4 payouts, 102 claims");
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.starts_with("development keys"))
+    );
+    assert_eq!(
+        report.line("audit"),
+        "audit: ok: 100 registrations, 4 answers, 4 payouts, 102 claims"
+    );
     assert!(report.error().is_none());
 
     let answers = audit(bundle, Depth::Answers, |_, _, _| {}).unwrap();
@@ -44,21 +52,39 @@ fn an_honest_bundle_holds_and_everything_in_it_was_counted() {
 #[test]
 fn what_is_not_there_cannot_be_checked() {
     let gone = audit(Path::new("/nonexistent/bundle"), Depth::Full, |_, _, _| {}).unwrap_err();
-    assert_eq!((gone.exit_code(), gone.code.as_str()), (3, "bundle_not_found"));
+    assert_eq!(
+        (gone.exit_code(), gone.code.as_str()),
+        (3, "bundle_not_found")
+    );
     let empty = tempfile::tempdir().unwrap();
-    assert_eq!(audit(empty.path(), Depth::Full, |_, _, _| {}).unwrap_err().exit_code(), 8);
+    assert_eq!(
+        audit(empty.path(), Depth::Full, |_, _, _| {})
+            .unwrap_err()
+            .exit_code(),
+        8
+    );
     for name in crate::bundle::manifest::FILES {
         let copy = world::copy();
         std::fs::remove_file(copy.path().join(name)).unwrap();
         let error = audit(copy.path(), Depth::Full, |_, _, _| {}).unwrap_err();
-        assert_eq!((error.exit_code(), error.code.as_str()), (8, "bundle_file_missing"), "{name}");
+        assert_eq!(
+            (error.exit_code(), error.code.as_str()),
+            (8, "bundle_file_missing"),
+            "{name}"
+        );
     }
     let copy = world::copy();
     let path = copy.path().join("manifest.json");
-    let text = std::fs::read_to_string(&path).unwrap().replacen("\"version\": 1", "\"version\": 9", 1);
+    let text =
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .replacen("\"version\": 1", "\"version\": 9", 1);
     std::fs::write(&path, text).unwrap();
     let error = audit(copy.path(), Depth::Full, |_, _, _| {}).unwrap_err();
-    assert_eq!((error.exit_code(), error.code.as_str()), (8, "bundle_version"));
+    assert_eq!(
+        (error.exit_code(), error.code.as_str()),
+        (8, "bundle_version")
+    );
 }
 
 #[test]
@@ -67,9 +93,20 @@ fn a_target_that_is_no_bundle_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     assert!(check_target(dir.path(), false).is_ok());
     assert!(check_target(&dir.path().join("new"), false).is_ok());
-    assert_eq!(check_target(world::bundle(), false).unwrap_err().code, "out_exists");
+    assert_eq!(
+        check_target(world::bundle(), false).unwrap_err().code,
+        "out_exists"
+    );
     assert!(check_target(world::bundle(), true).is_ok());
     std::fs::write(dir.path().join("thesis.doc"), "work of years").unwrap();
-    assert_eq!(check_target(dir.path(), true).unwrap_err().code, "out_not_a_bundle");
-    assert_eq!(check_target(&dir.path().join("thesis.doc"), true).unwrap_err().code, "out_not_a_directory");
+    assert_eq!(
+        check_target(dir.path(), true).unwrap_err().code,
+        "out_not_a_bundle"
+    );
+    assert_eq!(
+        check_target(&dir.path().join("thesis.doc"), true)
+            .unwrap_err()
+            .code,
+        "out_not_a_directory"
+    );
 }

@@ -19,7 +19,9 @@ use tempfile::TempDir;
 fn seal(dir: &Path) {
     let mut manifest = Manifest::read(dir).unwrap();
     for name in FILES {
-        manifest.files.insert(name.to_owned(), manifest::digest(dir, name).unwrap());
+        manifest
+            .files
+            .insert(name.to_owned(), manifest::digest(dir, name).unwrap());
     }
     let mut reader = ChainReader::open(dir).unwrap();
     manifest.counts.transactions = 0;
@@ -35,9 +37,16 @@ fn found(dir: &Path, topic: Topic, message: &str) {
     let report = full(dir);
     assert_eq!(report.verdict(), "invalid");
     assert_eq!(report.error().unwrap().exit_code(), 5);
-    let check = report.checks.iter().find(|check| check.name == topic).unwrap();
+    let check = report
+        .checks
+        .iter()
+        .find(|check| check.name == topic)
+        .unwrap();
     assert!(
-        check.problems.iter().any(|problem| problem.message.contains(message)),
+        check
+            .problems
+            .iter()
+            .any(|problem| problem.message.contains(message)),
         "{message} not found in:\n{}",
         report.text()
     );
@@ -61,7 +70,8 @@ fn with_history(change: impl FnOnce(&mut Vec<(Mined, Transaction)>)) -> TempDir 
     change(&mut all);
     fs::remove_file(dir.path().join("chain.bin")).unwrap();
     let mut writer = ChainWriter::create(dir.path()).unwrap();
-    all.iter().for_each(|(mined, _)| writer.push(mined).unwrap());
+    all.iter()
+        .for_each(|(mined, _)| writer.push(mined).unwrap());
     writer.close().unwrap();
     dir
 }
@@ -75,7 +85,12 @@ fn with_queries(change: impl FnOnce(&mut Vec<BundleQuery>)) -> TempDir {
 }
 
 fn nth(all: &[(Mined, Transaction)], n: usize, wanted: impl Fn(&Action) -> bool) -> usize {
-    all.iter().enumerate().filter(|(_, (_, t))| wanted(&t.action)).nth(n).unwrap().0
+    all.iter()
+        .enumerate()
+        .filter(|(_, (_, t))| wanted(&t.action))
+        .nth(n)
+        .unwrap()
+        .0
 }
 
 #[test]
@@ -134,30 +149,56 @@ fn rows_that_nobody_proved_are_found() {
         let count = queries[0].answer[0]["count"].as_u64().unwrap();
         queries[0].answer[0]["count"] = json!(count + 1);
     });
-    found(dir.path(), Topic::Rows, "the rows shown are not what was proven");
+    found(
+        dir.path(),
+        Topic::Rows,
+        "the rows shown are not what was proven",
+    );
     let dir = with_queries(|queries| {
         let avg = queries[1].answer[0]["avg"]["age"].as_f64().unwrap();
         queries[1].answer[0]["avg"]["age"] = json!(avg + 1e-9);
     });
-    found(dir.path(), Topic::Rows, "the rows shown are not what was proven");
+    found(
+        dir.path(),
+        Topic::Rows,
+        "the rows shown are not what was proven",
+    );
     // A refused query with an answer, and an answered one without.
-    let dir = with_queries(|queries| queries[2].answer = json!([{"group": {}, "count": 7, "suppressed": false}]));
+    let dir = with_queries(|queries| {
+        queries[2].answer = json!([{"group": {}, "count": 7, "suppressed": false}])
+    });
     found(dir.path(), Topic::Rows, "it was not answered");
     let dir = with_queries(|queries| queries[0].answer = json!([]));
-    found(dir.path(), Topic::Rows, "the rows shown are not what was proven");
+    found(
+        dir.path(),
+        Topic::Rows,
+        "the rows shown are not what was proven",
+    );
 }
 
 #[test]
 fn words_and_plans_that_were_not_funded_are_found() {
     let dir = with_queries(|queries| *queries[0].plan.last_mut().unwrap() ^= 1);
-    found(dir.path(), Topic::Rows, "its plan is not the plan of its body");
+    found(
+        dir.path(),
+        Topic::Rows,
+        "its plan is not the plan of its body",
+    );
     let dir = with_queries(|queries| queries[0].sql = queries[1].sql.clone());
     found(dir.path(), Topic::Rows, "its SQL asks something else");
     let dir = with_queries(|queries| {
-        let (body, plan, sql) = (queries[1].body.clone(), queries[1].plan.clone(), queries[1].sql.clone());
+        let (body, plan, sql) = (
+            queries[1].body.clone(),
+            queries[1].plan.clone(),
+            queries[1].sql.clone(),
+        );
         (queries[0].body, queries[0].plan, queries[0].sql) = (body, plan, sql);
     });
-    found(dir.path(), Topic::Rows, "its body is not the one that was funded");
+    found(
+        dir.path(),
+        Topic::Rows,
+        "its body is not the one that was funded",
+    );
     let dir = with_queries(|queries| queries[0].query_id[0] ^= 1);
     found(dir.path(), Topic::Rows, "was never funded");
     let dir = with_queries(|queries| queries.push(queries[0].clone()));
@@ -218,7 +259,11 @@ fn a_registration_declared_failed_is_found() {
         all[at].0.success = false;
         all[at].0.logs.clear();
     });
-    found(dir.path(), Topic::Registrations, "every rule of the contracts lets it pass");
+    found(
+        dir.path(),
+        Topic::Registrations,
+        "every rule of the contracts lets it pass",
+    );
 }
 
 #[test]
@@ -239,7 +284,10 @@ fn payments_are_made_once() {
 #[test]
 fn order_matters() {
     let dir = with_history(|all| {
-        let (a, b) = (nth(all, 1, |a| matches!(a, Action::OptIn(_))), nth(all, 2, |a| matches!(a, Action::OptIn(_))));
+        let (a, b) = (
+            nth(all, 1, |a| matches!(a, Action::OptIn(_))),
+            nth(all, 2, |a| matches!(a, Action::OptIn(_))),
+        );
         all.swap(a, b);
     });
     found(dir.path(), Topic::Transactions, "out of order");
@@ -249,7 +297,9 @@ fn order_matters() {
 fn an_answer_after_its_deadline_is_found() {
     let dir = with_history(|all| {
         let at = nth(all, 0, |a| matches!(a, Action::AcceptAnswer(_)));
-        all[at..].iter_mut().for_each(|(mined, _)| mined.timestamp += 7200);
+        all[at..]
+            .iter_mut()
+            .for_each(|(mined, _)| mined.timestamp += 7200);
     });
     found(dir.path(), Topic::Answers, "QueryPastDeadline");
 }
@@ -275,18 +325,30 @@ fn logs_that_say_something_else_are_found() {
         let at = nth(all, 0, |a| matches!(a, Action::AcceptAnswer(_)));
         all[at].0.logs.clear();
     });
-    found(dir.path(), Topic::Events, "1 events by the rules, 0 in the logs");
+    found(
+        dir.path(),
+        Topic::Events,
+        "1 events by the rules, 0 in the logs",
+    );
 }
 
 #[test]
 fn another_key_or_basis_is_found() {
-    let other = DevelopmentKey { size: ChunkSize::Tiny, class: CircuitClass::K8, part: 0 };
+    let other = DevelopmentKey {
+        size: ChunkSize::Tiny,
+        class: CircuitClass::K8,
+        part: 0,
+    };
     let other: VerifyingKey = other.generate(false).unwrap().vk;
     assert_eq!(key_from_words(&key_words(&other)).unwrap(), other);
     let dir = world::copy();
     fs::remove_file(dir.path().join("keys.bin")).unwrap();
     write_keys(dir.path(), &[other]).unwrap();
-    found(dir.path(), Topic::Circuits, "which the dataset does not use");
+    found(
+        dir.path(),
+        Topic::Circuits,
+        "which the dataset does not use",
+    );
     found(dir.path(), Topic::Circuits, "which the dataset uses");
 
     // One word of the true key: another id.
@@ -296,7 +358,11 @@ fn another_key_or_basis_is_found() {
     bytes[1000] ^= 1;
     fs::write(&path, bytes).unwrap();
     assert_eq!(read_keys(dir.path()).unwrap().len(), 1);
-    found(dir.path(), Topic::Circuits, "which the dataset does not use");
+    found(
+        dir.path(),
+        Topic::Circuits,
+        "which the dataset does not use",
+    );
 
     let dir = world::copy();
     let path = dir.path().join("basis.bin");
@@ -306,7 +372,10 @@ fn another_key_or_basis_is_found() {
     bytes.copy_within(second..second + 64, first);
     bytes[second..second + 64].copy_from_slice(&slot);
     fs::write(&path, bytes).unwrap();
-    assert_eq!(read_basis(dir.path()).unwrap().len(), ChunkSize::Tiny.slots());
+    assert_eq!(
+        read_basis(dir.path()).unwrap().len(),
+        ChunkSize::Tiny.slots()
+    );
     found(dir.path(), Topic::Circuits, "does not hash to the root");
 }
 
@@ -320,10 +389,18 @@ fn contracts_of_other_code_or_wiring_are_found() {
     seal(dir.path());
     let report = full(dir.path());
     assert_eq!(report.verdict(), "ok", "{}", report.text());
-    assert!(report.notes.iter().any(|note| note.contains("its code was not compared")));
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("its code was not compared"))
+    );
     let dir = world::copy();
     let mut manifest = Manifest::read(dir.path()).unwrap();
-    std::mem::swap(&mut manifest.deployment.pool, &mut manifest.deployment.claim_verifier);
+    std::mem::swap(
+        &mut manifest.deployment.pool,
+        &mut manifest.deployment.claim_verifier,
+    );
     manifest.write(dir.path()).unwrap();
     found(dir.path(), Topic::Contracts, "not part of the deployment");
 }

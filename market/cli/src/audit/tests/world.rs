@@ -14,8 +14,8 @@ use salus_circuits::transcript::Context;
 use salus_circuits::words::{field_word, g1_from_words, g1_words, integer_word};
 use salus_contracts::PrivateKeySigner;
 use salus_contracts::client::{
-    Account, Answer, Chain, ChunkIndex, CircuitId, Client, ColumnIndex, DatasetId, KnowledgeProof, NewDataset, OptIn,
-    PassValues, QueryId, QueryOrder, Registration, SlotIndex, SnapshotId,
+    Account, Answer, Chain, ChunkIndex, CircuitId, Client, ColumnIndex, DatasetId, KnowledgeProof,
+    NewDataset, OptIn, PassValues, QueryId, QueryOrder, Registration, SlotIndex, SnapshotId,
 };
 use salus_contracts::consent::{ClaimRequest, Consent, MemberKey, OptOut, commitments_hash};
 use salus_contracts::deploy::{PaymentToken, deploy};
@@ -62,7 +62,10 @@ pub fn bundle() -> &'static Path {
     BUNDLE
         .get_or_init(|| {
             let dir = tempfile::tempdir().unwrap();
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(live(&dir.path().join("bundle")));
             dir
         })
@@ -130,7 +133,14 @@ impl World {
     }
 
     fn new_person(&mut self, index: usize) -> Person {
-        let codes = [2 + (index % 2) as u8, if index % 17 == 0 { 1 } else { 2 + (index * 7 % 50) as u8 }];
+        let codes = [
+            2 + (index % 2) as u8,
+            if index % 17 == 0 {
+                1
+            } else {
+                2 + (index * 7 % 50) as u8
+            },
+        ];
         let mut secret = [7; 32];
         secret[..8].copy_from_slice(&(index as u64 + 1).to_be_bytes());
         let key = MemberKey::from_secret(&Zeroizing::new(secret)).unwrap();
@@ -175,8 +185,15 @@ impl World {
         };
         let basis = self.basis.slots[person.slot];
         let (codes, blindings) = (&person.codes, &person.blindings);
-        let proof =
-            prove(&seat, &basis, &self.blinding_base, codes, blindings, &person.commitments, &mut self.rng);
+        let proof = prove(
+            &seat,
+            &basis,
+            &self.blinding_base,
+            codes,
+            blindings,
+            &person.commitments,
+            &mut self.rng,
+        );
         let commitments: Vec<_> = person.commitments.iter().map(g1_words).collect();
         let consent = Consent {
             dataset: self.dataset,
@@ -197,13 +214,21 @@ impl World {
             nonce: consent.nonce,
             commitments,
             basis: g1_words(&basis),
-            path: self.basis.path(person.slot).into_iter().map(B256::from).collect(),
+            path: self
+                .basis
+                .path(person.slot)
+                .into_iter()
+                .map(B256::from)
+                .collect(),
             proof: KnowledgeProof {
                 r: g1_words(&proof.r),
                 s1: field_word(&proof.s1),
                 s2: field_word(&proof.s2),
             },
-            signature: person.key.sign_consent(chain_id, registry, &consent).unwrap(),
+            signature: person
+                .key
+                .sign_consent(chain_id, registry, &consent)
+                .unwrap(),
         }
     }
 
@@ -211,11 +236,21 @@ impl World {
         let people: Vec<Person> = (0..PEOPLE).map(|index| self.new_person(index)).collect();
         for batch in people.chunks(16) {
             for chunk in 0..2 {
-                let members: Vec<Registration> =
-                    batch.iter().filter(|p| p.chunk == chunk).map(|p| self.registration(p)).collect();
+                let members: Vec<Registration> = batch
+                    .iter()
+                    .filter(|p| p.chunk == chunk)
+                    .map(|p| self.registration(p))
+                    .collect();
                 if !members.is_empty() {
-                    let opt_in = OptIn { dataset: self.dataset, chunk: ChunkIndex(chunk as u32), members };
-                    self.client.opt_in_batch(&self.admin, &opt_in).await.unwrap();
+                    let opt_in = OptIn {
+                        dataset: self.dataset,
+                        chunk: ChunkIndex(chunk as u32),
+                        members,
+                    };
+                    self.client
+                        .opt_in_batch(&self.admin, &opt_in)
+                        .await
+                        .unwrap();
                 }
             }
         }
@@ -238,7 +273,13 @@ impl World {
             .collect()
     }
 
-    async fn fund(&mut self, sql: &str, snapshot: SnapshotId, nonce: u64, window: u64) -> (QueryId, Query) {
+    async fn fund(
+        &mut self,
+        sql: &str,
+        snapshot: SnapshotId,
+        nonce: u64,
+        window: u64,
+    ) -> (QueryId, Query) {
         let query = Query::from_sql(sql, &self.codebook).unwrap();
         let (plan, _) = planner::plan(&query, &self.codebook).unwrap();
         let now = self.client.chain().timestamp().await.unwrap();
@@ -252,7 +293,12 @@ impl World {
             deadline: (now + window) as u32,
             nonce,
         };
-        let id = self.client.fund(&self.researcher, &order).await.unwrap().value;
+        let id = self
+            .client
+            .fund(&self.researcher, &order)
+            .await
+            .unwrap()
+            .value;
         self.queries.push(BundleQuery {
             sql: sql.to_owned(),
             body: query.canonical_json(),
@@ -273,7 +319,11 @@ impl World {
             .await
             .unwrap()
             .iter()
-            .map(|row| row.iter().map(|words| g1_from_words(words).unwrap()).collect())
+            .map(|row| {
+                row.iter()
+                    .map(|words| g1_from_words(words).unwrap())
+                    .collect()
+            })
             .collect();
         let chunks = self.chunks();
         let prover = DatasetProver::new(&self.parts, &chunks, &commitments).unwrap();
@@ -288,28 +338,59 @@ impl World {
         };
         let mut rng = ChaCha20Rng::seed_from_u64(nonce);
         let proven = prover
-            .prove(&context, &plan, &masks, Vec::new(), &AtomicBool::new(false), |_, _| {}, &mut rng)
+            .prove(
+                &context,
+                &plan,
+                &masks,
+                Vec::new(),
+                &AtomicBool::new(false),
+                |_, _| {},
+                &mut rng,
+            )
             .unwrap();
-        let passes = plan.passes().iter().zip(&proven.totals).map(|(pass, total)| PassValues {
-            mask: total.mask,
-            rho: total.blinding,
-            values: total.values[..pass.values()].iter().map(|v| integer_word(u128::from(*v))).collect(),
-        });
+        let passes = plan
+            .passes()
+            .iter()
+            .zip(&proven.totals)
+            .map(|(pass, total)| PassValues {
+                mask: total.mask,
+                rho: total.blinding,
+                values: total.values[..pass.values()]
+                    .iter()
+                    .map(|v| integer_word(u128::from(*v)))
+                    .collect(),
+            });
         let answer = Answer {
             query: id,
             plan: Bytes::from(plan.to_bytes()),
             passes: passes.collect(),
-            proofs: proven.proofs.iter().flat_map(|proof| proof.to_words()).collect(),
+            proofs: proven
+                .proofs
+                .iter()
+                .flat_map(|proof| proof.to_words())
+                .collect(),
         };
-        self.client.accept_answer(&self.custodian, &answer).await.unwrap();
-        let published: Vec<_> =
-            proven.totals.iter().map(|t| Published { values: t.values, mask: t.mask }).collect();
+        self.client
+            .accept_answer(&self.custodian, &answer)
+            .await
+            .unwrap();
+        let published: Vec<_> = proven
+            .totals
+            .iter()
+            .map(|t| Published {
+                values: t.values,
+                mask: t.mask,
+            })
+            .collect();
         let rows = decoder.decode(&published).unwrap().rows;
         self.queries.last_mut().unwrap().answer = serde_json::to_value(rows).unwrap();
     }
 
     async fn claim(&self, people: std::ops::Range<usize>, snapshot: SnapshotId, many: bool) {
-        let (token, pool) = (self.client.deployment().token, self.client.deployment().pool);
+        let (token, pool) = (
+            self.client.deployment().token,
+            self.client.deployment().pool,
+        );
         let chain_id = self.client.chain().id();
         let claims: Vec<_> = self.people[people]
             .iter()
@@ -342,11 +423,22 @@ impl World {
         let (chain_id, registry) = self.place();
         // One member leaves with a signature, one corrects an age.
         let leaver = &self.people[3];
-        let id = OptOut { dataset: self.dataset, chunk: ChunkIndex(0), slot: SlotIndex(3) };
+        let id = OptOut {
+            dataset: self.dataset,
+            chunk: ChunkIndex(0),
+            slot: SlotIndex(3),
+        };
         let signature = leaver.key.sign_opt_out(chain_id, registry, id).unwrap();
         let held: Vec<_> = leaver.commitments.iter().map(g1_words).collect();
         self.client
-            .opt_out(&self.relayer, id.dataset, id.chunk, id.slot, &held, Some(signature))
+            .opt_out(
+                &self.relayer,
+                id.dataset,
+                id.chunk,
+                id.slot,
+                &held,
+                Some(signature),
+            )
             .await
             .unwrap();
         self.people[3].present = false;
@@ -355,20 +447,30 @@ impl World {
         person.codes[1] = 44;
         self.commit(&mut person);
         let update = self.registration(&person);
-        self.client.rectify(&self.admin, self.dataset, ChunkIndex(0), &update, &previous).await.unwrap();
+        self.client
+            .rectify(&self.admin, self.dataset, ChunkIndex(0), &update, &previous)
+            .await
+            .unwrap();
         self.people.insert(5, person);
     }
 }
 
 async fn create(key: &salus_circuits::keys::ProvingKey) -> World {
-    let config = Config { clock: Arc::new(ManualClock::new(START)), ..Config::default() };
-    let chain =
-        Chain::embedded(DevChain::new(config.fund((1..=4).map(|byte| signer(byte).address()))));
+    let config = Config {
+        clock: Arc::new(ManualClock::new(START)),
+        ..Config::default()
+    };
+    let chain = Chain::embedded(DevChain::new(
+        config.fund((1..=4).map(|byte| signer(byte).address())),
+    ));
     let [admin, custodian, researcher, relayer] =
         std::array::from_fn(|i| Account::new(&chain, signer(i as u8 + 1)));
     let codebook = Codebook::from_toml(CODEBOOK).unwrap();
     let words = bundle::keys::key_words(&key.vk);
-    let client = deploy(&admin, PaymentToken::Development, &[&words]).await.unwrap().client;
+    let client = deploy(&admin, PaymentToken::Development, &[&words])
+        .await
+        .unwrap()
+        .client;
     let dataset = client
         .create_dataset(
             &admin,
@@ -389,8 +491,14 @@ async fn create(key: &salus_circuits::keys::ProvingKey) -> World {
         .await
         .unwrap()
         .value;
-    client.set_issuer(&admin, dataset, admin.address(), true).await.unwrap();
-    client.mint(&admin, researcher.address(), U256::from(100 * PRICE)).await.unwrap();
+    client
+        .set_issuer(&admin, dataset, admin.address(), true)
+        .await
+        .unwrap();
+    client
+        .mint(&admin, researcher.address(), U256::from(100 * PRICE))
+        .await
+        .unwrap();
     World {
         client,
         dataset,
@@ -409,30 +517,61 @@ async fn create(key: &salus_circuits::keys::ProvingKey) -> World {
 }
 
 async fn live(dir: &Path) {
-    let id = DevelopmentKey { size: ChunkSize::Tiny, class: CircuitClass::K4, part: 0 };
+    let id = DevelopmentKey {
+        size: ChunkSize::Tiny,
+        class: CircuitClass::K4,
+        part: 0,
+    };
     let key = Arc::new(id.generate(false).unwrap());
     assert_eq!(key.shape().slots, SLOTS);
     let mut world = create(&key).await;
     world.parts = vec![PartProver::new(key.clone())];
-    let (admin, custodian, relayer) = (world.admin.clone(), world.custodian.clone(), world.relayer.clone());
+    let (admin, custodian, relayer) = (
+        world.admin.clone(),
+        world.custodian.clone(),
+        world.relayer.clone(),
+    );
     let (client, dataset) = (world.client.clone(), world.dataset);
     let token = client.deployment().token;
 
     world.join_all().await;
     let first = client.snapshot(&admin, dataset).await.unwrap().value;
-    world.ask("SELECT quit, COUNT(*) FROM smokers WHERE age BETWEEN 30 AND 60 GROUP BY quit", first, 1).await;
-    world.ask("SELECT quit, AVG(age) FROM smokers GROUP BY quit", first, 2).await;
-    let (refused, _) = world.fund("SELECT COUNT(*) FROM smokers WHERE age = 30", first, 3, 3600).await;
+    world
+        .ask(
+            "SELECT quit, COUNT(*) FROM smokers WHERE age BETWEEN 30 AND 60 GROUP BY quit",
+            first,
+            1,
+        )
+        .await;
+    world
+        .ask("SELECT quit, AVG(age) FROM smokers GROUP BY quit", first, 2)
+        .await;
+    let (refused, _) = world
+        .fund(
+            "SELECT COUNT(*) FROM smokers WHERE age = 30",
+            first,
+            3,
+            3600,
+        )
+        .await;
     client.refuse(&custodian, refused, 1).await.unwrap();
-    client.settle(&relayer, dataset, first, token).await.unwrap();
+    client
+        .settle(&relayer, dataset, first, token)
+        .await
+        .unwrap();
     world.claim(0..PEOPLE, first, true).await;
 
     world.change().await;
     let second = client.snapshot(&custodian, dataset).await.unwrap().value;
     world.ask("SELECT SUM(age) FROM smokers", second, 4).await;
-    let (late, _) = world.fund("SELECT COUNT(*) FROM smokers WHERE quit = 1", second, 5, 60).await;
+    let (late, _) = world
+        .fund("SELECT COUNT(*) FROM smokers WHERE quit = 1", second, 5, 60)
+        .await;
     client.advance_epoch(&admin, dataset).await.unwrap();
-    client.expire_chunk(&relayer, dataset, ChunkIndex(1)).await.unwrap();
+    client
+        .expire_chunk(&relayer, dataset, ChunkIndex(1))
+        .await
+        .unwrap();
     for person in &mut world.people[PEOPLE - 2..] {
         person.present = false;
     }
@@ -440,11 +579,23 @@ async fn live(dir: &Path) {
     world.ask("SELECT COUNT(*) FROM smokers", third, 6).await;
     client.chain().advance_time(3600).await.unwrap();
     client.refund(&relayer, late).await.unwrap();
-    client.settle(&relayer, dataset, second, token).await.unwrap();
-    client.settle(&relayer, dataset, third, token).await.unwrap();
+    client
+        .settle(&relayer, dataset, second, token)
+        .await
+        .unwrap();
+    client
+        .settle(&relayer, dataset, third, token)
+        .await
+        .unwrap();
     world.claim(0..2, third, false).await;
-    client.withdraw(&relayer, token, world.researcher.address()).await.unwrap();
-    client.withdraw(&relayer, token, custodian.address()).await.unwrap();
+    client
+        .withdraw(&relayer, token, world.researcher.address())
+        .await
+        .unwrap();
+    client
+        .withdraw(&relayer, token, custodian.address())
+        .await
+        .unwrap();
 
     let input = BundleInput {
         client: &client,
