@@ -66,7 +66,8 @@ interface IAnswerVerifier {
     /// @notice The pairing product is not one.
     error ProofRejected();
 
-    /// @notice Stores a verifying key as contract code.
+    /// @notice Stores a verifying key as contract code. Anyone may, also for a key whose trapdoor they know: what a key is worth
+    /// depends on its ceremony, so compare circuit ids with the published ones before trusting a dataset's answers.
     /// @param words 170 words: the 162 key words, then slots, lo, hi, K, W, basisRoot, H.x, H.y.
     /// @return circuitId keccak256 of `words`.
     function registerCircuit(bytes calldata words) external returns (bytes32 circuitId);
