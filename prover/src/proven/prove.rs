@@ -6,12 +6,11 @@
 //! almost all C values are one or small integers.
 
 use super::chunk::{Chunk, ColumnSums};
-use super::lanes::{FixedBase, class_sums, msm};
+use super::lanes::{CosetCommitter, class_sums, msm};
 use super::msm::small_msm;
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Projective, g1, g2};
 use ark_ec::{CurveGroup, VariableBaseMSM};
-use ark_ff::{AdditiveGroup, FftField, Field, UniformRand, Zero, batch_inversion};
-use ark_poly::{EvaluationDomain, GeneralEvaluationDomain};
+use ark_ff::{AdditiveGroup, Field, UniformRand, Zero, batch_inversion};
 use ark_std::rand::{CryptoRng, Rng};
 use rayon::prelude::*;
 use salus_circuits::aggregate::assignment::{
@@ -49,9 +48,7 @@ pub struct Timings {
 /// One circuit's key, ready to prove: window tables and query-independent sums.
 pub struct PartProver {
     key: Arc<ProvingKey>,
-    domain: GeneralEvaluationDomain<Fr>,
-    coset: GeneralEvaluationDomain<Fr>,
-    quotient: FixedBase,
+    quotient: CosetCommitter,
     control: Vec<ControlRow>,
     /// Rows whose B value contains gamma with coefficient one.
     gamma_g1: G1Projective,
@@ -87,8 +84,6 @@ impl PartProver {
     /// Precomputes windows and sums: about 55 us of CPU per row of the domain, once per key.
     pub fn new(key: Arc<ProvingKey>) -> Self {
         let s = *key.shape();
-        let domain = GeneralEvaluationDomain::<Fr>::new(s.domain()).expect("domains up to 2^28 exist");
-        let coset = domain.get_coset(Fr::GENERATOR).expect("the generator is not zero");
         let regular_slots = s.lo..s.hi;
         let regular = s.lookup_row(0, 0)..s.power_row(2);
         let mut control = Vec::new();
@@ -107,9 +102,7 @@ impl PartProver {
         let weights: Vec<u32> = (0..s.sums() as u32).collect();
         let ones = regular_slots.chain(s.lookup_row(0, 0)..s.table_row(0));
         Self {
-            domain,
-            coset,
-            quotient: FixedBase::new(&key.quotient_coset),
+            quotient: CosetCommitter::new(&key.quotient_coset),
             gamma_g1: gamma_rows.iter().map(|k| key.lagrange_g1[*k]).sum::<G1Projective>(),
             gamma_g2: gamma_rows.iter().map(|k| key.lagrange_g2[*k]).sum::<G2Projective>(),
             sums_g1: small_msm::<g1::Config>(&key.lagrange_g1[sum_rows.clone()], &weights),
@@ -321,17 +314,8 @@ impl PartProver {
         let elements = start.elapsed();
 
         // quotient: A B on the coset
-        let start = Instant::now();
-        let to_coset = |v: &mut Vec<Fr>| {
-            self.domain.ifft_in_place(v);
-            self.coset.fft_in_place(v);
-        };
-        rayon::join(|| to_coset(&mut a), || to_coset(&mut b));
-        a.par_iter_mut().zip(&b).for_each(|(a, b)| *a *= b);
-        let transforms = start.elapsed();
-        let start = Instant::now();
-        c_sum += self.quotient.msm(&a);
-        let quotient = start.elapsed();
+        let (committed, transforms, quotient) = self.quotient.commit(a, b);
+        c_sum += committed;
 
         let start = Instant::now();
         let (r, t) = (Fr::rand(rng), Fr::rand(rng));

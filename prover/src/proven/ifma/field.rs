@@ -36,7 +36,6 @@ impl Modulus for Base {
 }
 
 /// Scalars of BN254.
-#[cfg_attr(not(test), expect(dead_code))]
 #[derive(Clone, Copy)]
 pub struct Scalar;
 impl Modulus for Scalar {
@@ -213,7 +212,6 @@ impl<M: Modulus> Lanes<M> {
     }
 
     /// Brings a normal value below 2 p to [0, p).
-    #[cfg_attr(not(test), expect(dead_code))]
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub fn canonical(self) -> Self {

@@ -6,10 +6,12 @@
 //!
 //! * [`field`]: lazily reduced Montgomery arithmetic
 //! * [`adder`]: batch-affine G1 additions
+//! * [`fft`]: transforms and product of the quotient
 //! * [`msm`]: bucket sums and multi-scalar multiplication
 #![allow(unsafe_code)]
 
 pub mod adder;
+pub mod fft;
 pub mod field;
 pub mod msm;
 

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::adder::{Adder, Packed};
+use super::fft::CosetProduct;
 use super::msm::{FixedBase, msm};
 use crate::proven::msm::{Adder as PortableAdder, FixedBaseMsm, Point, affine, plain};
 use ark_bn254::{Fq, Fr, G1Affine, G1Projective, g1};
 use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
-use ark_ff::{BigInt, Field, PrimeField, UniformRand, Zero};
+use ark_ff::{BigInt, FftField, Field, PrimeField, UniformRand, Zero};
+use ark_poly::{EvaluationDomain, GeneralEvaluationDomain};
 use ark_std::rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// False, with a line on standard output, where the lanes cannot run.
@@ -191,6 +193,33 @@ fn products_equal_the_portable_ones() {
         let small: Vec<BigInt<4>> = (0..n).map(|_| BigInt::from(rng.gen_range(0..1u64 << 13))).collect();
         let wide: Vec<Fr> = small.iter().map(|s| Fr::from_bigint(*s).unwrap()).collect();
         assert_eq!(msm(&bases, &small, 13).into_affine(), G1Projective::msm(&bases, &wide).unwrap().into_affine());
+    }
+}
+
+#[test]
+fn coset_products_equal_those_of_ark_poly() {
+    if !available() {
+        return;
+    }
+    let mut rng = StdRng::seed_from_u64(7);
+    for log in [7u32, 8, 9, 12, 13, 16] {
+        let n = 1usize << log;
+        let edge = [Fr::from(0u64), -Fr::from(1u64), Fr::from(1u64), Fr::from(u64::MAX)];
+        let mut draw = |kind: usize| -> Vec<Fr> {
+            (0..n).map(|k| if kind == 0 { Fr::rand(&mut rng) } else { edge[k * kind % 4] }).collect()
+        };
+        for kind in 0..4 {
+            let (mut a, mut b) = (draw(kind), draw(kind / 2));
+            let product = CosetProduct::new(log, Fr::GENERATOR).product(&a, &b);
+            let domain = GeneralEvaluationDomain::<Fr>::new(n).unwrap();
+            let coset = domain.get_coset(Fr::GENERATOR).unwrap();
+            for v in [&mut a, &mut b] {
+                domain.ifft_in_place(v);
+                coset.fft_in_place(v);
+            }
+            let expected: Vec<BigInt<4>> = a.iter().zip(&b).map(|(a, b)| (*a * b).into_bigint()).collect();
+            assert!(product == expected, "2^{log} rows");
+        }
     }
 }
 
