@@ -2,7 +2,7 @@
 # Builds the contracts, compares the artifacts with the committed ones, and runs the Foundry tests.
 set -eu
 cd "$(dirname "$0")"
-npm ci --silent
+npm ci --no-progress --loglevel=error
 PATH="$PWD/node_modules/@foundry-rs/forge-linux-amd64/bin:$PATH"
 export PATH FOUNDRY_DISABLE_NIGHTLY_WARNING=1
 

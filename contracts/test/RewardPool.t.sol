@@ -48,6 +48,9 @@ contract RewardPoolTest is World {
         _claim(1, 0, 0);
         _deposit(1, 2);
         assertEq(_claim(1, 0, 0), 1, "top-up");
+        Claim memory again = claimOf(1, 0, 0, WALLET, 0);
+        assertEq(again.paidBefore, 101, "both payments count");
+        _refuses(again, claimProof(again, 0, 0, keyOf(0, 0)), IRewardPool.AlreadyClaimed.selector);
         assertEq(_claim(1, 0, 1), 101, "all at once");
         assertEq(_claim(1, 0, 2), 101, "all at once");
         assertEq(pool.obligations(address(token)), 0, "nothing owed");

@@ -32,7 +32,6 @@ contract Handler is World {
     mapping(bytes32 action => uint256) public done;
     mapping(uint32 chunk => mapping(uint32 slot => Slot)) private _slots;
     mapping(bytes32 nullifier => uint256) public claimedBy;
-    bytes32[] public nullifiers;
     /// Column sums as they were when each snapshot was taken.
     mapping(uint256 snapshotId => mapping(uint32 chunk => bytes32)) public columnsAt;
     mapping(uint256 snapshotId => uint256) public membersAt;
@@ -167,21 +166,25 @@ contract Handler is World {
         for (uint256 i = 0; i < CHUNKS * SLOTS && !isMember(snapshotId, chunk, slot); i++) {
             (chunk, slot) = _place(++pick);
         }
+        if (fee % 2 == 0) _donate(snapshotId, 1e6);
         Claim memory c = claimOf(snapshotId, chunk, slot, WALLET, fee % 1000);
         bytes memory proof = claimProof(c, chunk, slot, keyOf(chunk, slot));
         vm.prank(RELAYER);
         uint256 amount = pool.claim(c, proof);
         assertTrue(isMember(snapshotId, chunk, slot), "paid to a stranger");
         claimed += amount;
-        if (claimedBy[c.nullifier] == 0) nullifiers.push(c.nullifier);
         claimedBy[c.nullifier] += amount;
     }
 
     function donate(uint256 snapshotId, uint96 amount) external counted("donate") {
         snapshotId = bound(snapshotId, 1, registry.latestSnapshot(dataset));
+        _donate(snapshotId, 1 + amount % 1e9);
+    }
+
+    function _donate(uint256 snapshotId, uint256 amount) private {
         vm.prank(RELAYER);
-        pool.deposit(dataset, snapshotId, address(token), 1 + amount % 1e9);
-        funded += 1 + amount % 1e9;
+        pool.deposit(dataset, snapshotId, address(token), amount);
+        funded += amount;
     }
 
     // ---------------------------------------------------------------- books
@@ -283,17 +286,14 @@ contract Handler is World {
         return queries.length;
     }
 
-    function nullifierCount() external view returns (uint256) {
-        return nullifiers.length;
-    }
-
     function shareOf(uint256 snapshotId) public view returns (uint256) {
         uint256 members = registry.memberCount(dataset, snapshotId);
         return members == 0 ? 0 : pool.deposited(dataset, snapshotId, address(token)) / members;
     }
 
-    function paidFor(uint256 snapshotId, uint32 chunk, uint32 slot) external view returns (uint256) {
-        return
-            pool.paid(dataset, snapshotId, address(token), claimVerifier.nullifierOf(dataset, snapshotId, chunk, slot));
+    /// @notice What the pool says it paid for a place, and what this contract saw it pay.
+    function paidFor(uint256 snapshotId, uint32 chunk, uint32 slot) external view returns (uint256 said, uint256 seen) {
+        bytes32 nullifier = claimVerifier.nullifierOf(dataset, snapshotId, chunk, slot);
+        return (pool.paid(dataset, snapshotId, address(token), nullifier), claimedBy[nullifier]);
     }
 }

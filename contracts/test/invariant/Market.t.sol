@@ -31,7 +31,8 @@ contract MarketInvariants is Base {
             uint256 share = handler.shareOf(s);
             for (uint32 i = 0; i < handler.chunks() * handler.slots(); i++) {
                 (uint32 chunk, uint32 slot) = (i % handler.chunks(), i / handler.chunks());
-                uint256 paid = handler.paidFor(s, chunk, slot);
+                (uint256 said, uint256 paid) = handler.paidFor(s, chunk, slot);
+                assertEq(said, paid, "5: the pool's books are wrong");
                 assertTrue(paid <= share, "5: paid more than a share");
                 if (paid > 0) assertTrue(handler.isMember(s, chunk, slot), "6: paid to someone who was not a member");
             }
