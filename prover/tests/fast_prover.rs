@@ -36,7 +36,12 @@ fn random_chunk(key: &ProvingKey, rng: &mut ChaCha20Rng) -> Chunk {
     let slots = key.shape().slots;
     let present: Vec<bool> = (0..slots).map(|_| rng.gen_bool(0.7)).collect();
     let codes = (0..COLUMNS)
-        .map(|_| present.iter().map(|p| if *p { rng.gen_range(1..12) } else { 0 }).collect())
+        .map(|_| {
+            present
+                .iter()
+                .map(|p| if *p { rng.gen_range(1..12) } else { 0 })
+                .collect()
+        })
         .collect();
     Chunk::new(codes, (0..COLUMNS).map(|_| Fr::rand(rng)).collect())
 }
@@ -49,7 +54,8 @@ fn commitments(key: &ProvingKey, chunk: &Chunk) -> Vec<G1Affine> {
         .zip(&private.blindings)
         .map(|(codes, r)| {
             let scalars: Vec<Fr> = codes.iter().map(|c| Fr::from(*c)).collect();
-            let sum = G1Projective::msm(&key.commitment.slots, &scalars).unwrap() + key.commitment.blinding * r;
+            let sum = G1Projective::msm(&key.commitment.slots, &scalars).unwrap()
+                + key.commitment.blinding * r;
             sum.into_affine()
         })
         .collect()
@@ -60,7 +66,10 @@ fn plan(class: CircuitClass) -> Plan {
     let mut used = vec![
         (ColumnIndex(0), t(&|a| (2..=4).contains(&a).then_some(0))),
         (ColumnIndex(1), t(&|a| (a >= 2 && a != 5).then_some(0))),
-        (ColumnIndex(2), t(&|a| (2..8).contains(&a).then(|| u16::from(a) - 2))),
+        (
+            ColumnIndex(2),
+            t(&|a| (2..8).contains(&a).then(|| u16::from(a) - 2)),
+        ),
     ];
     if class == CircuitClass::K8 {
         used.extend((3..8).map(|j| (ColumnIndex(j), t(&|a| (a != 3).then_some(0)))));
@@ -68,7 +77,10 @@ fn plan(class: CircuitClass) -> Plan {
     let cells = Pass::padded(class, used, Image::Cells, 6, 0).unwrap();
     let groups = class.moment_groups() as u16;
     let used = vec![
-        (ColumnIndex(8), t(&move |a| (a >= 2 && u16::from(a) < 2 + groups).then(|| (u16::from(a) - 2) * 256))),
+        (
+            ColumnIndex(8),
+            t(&move |a| (a >= 2 && u16::from(a) < 2 + groups).then(|| (u16::from(a) - 2) * 256)),
+        ),
         (ColumnIndex(4), t(&|a| (a >= 2).then_some(u16::from(a)))),
     ];
     let moments = Pass::padded(class, used, Image::Moments, 3 * groups as u8, 0b100).unwrap();
@@ -76,7 +88,13 @@ fn plan(class: CircuitClass) -> Plan {
 }
 
 fn context() -> Context {
-    Context { chain_id: 31337, market: [1; 20], dataset: 2, snapshot: 3, query_id: [4; 32] }
+    Context {
+        chain_id: 31337,
+        market: [1; 20],
+        dataset: 2,
+        snapshot: 3,
+        query_id: [4; 32],
+    }
 }
 
 #[test]
@@ -86,8 +104,13 @@ fn answers_verify_for_every_class_and_number_of_chunks() {
         let parts = parts(class);
         let keys: Vec<_> = parts.iter().map(|p| p.key().vk.clone()).collect();
         for chunks in [1usize, 3] {
-            let chunks: Vec<Chunk> = (0..chunks).map(|_| random_chunk(parts[0].key(), &mut rng)).collect();
-            let columns: Vec<Vec<G1Affine>> = chunks.iter().map(|c| commitments(parts[0].key(), c)).collect();
+            let chunks: Vec<Chunk> = (0..chunks)
+                .map(|_| random_chunk(parts[0].key(), &mut rng))
+                .collect();
+            let columns: Vec<Vec<G1Affine>> = chunks
+                .iter()
+                .map(|c| commitments(parts[0].key(), c))
+                .collect();
             let prover = DatasetProver::new(parts, &chunks, &columns).unwrap();
             let plan = plan(class);
             let exact = prover.exact_totals(&plan).unwrap();
@@ -102,7 +125,8 @@ fn answers_verify_for_every_class_and_number_of_chunks() {
                                 && codes[1][*i] >= 2
                                 && codes[1][*i] != 5
                                 && codes[2][*i] == 3
-                                && (class == CircuitClass::K4 || (3..8).all(|j| codes[j][*i] != 3 && codes[j][*i] != 0))
+                                && (class == CircuitClass::K4
+                                    || (3..8).all(|j| codes[j][*i] != 3 && codes[j][*i] != 0))
                         })
                         .count() as u64
                 })
@@ -112,14 +136,30 @@ fn answers_verify_for_every_class_and_number_of_chunks() {
             let never = AtomicBool::new(false);
             let mut seen = Vec::new();
             let answer = prover
-                .prove(&context(), &plan, &masks, Vec::new(), &never, |p, _| seen.push(p.done), &mut rng)
+                .prove(
+                    &context(),
+                    &plan,
+                    &masks,
+                    Vec::new(),
+                    &never,
+                    |p, _| seen.push(p.done),
+                    &mut rng,
+                )
                 .unwrap();
             assert_eq!(seen, (1..=answer.proofs.len()).collect::<Vec<_>>());
             assert_eq!(answer.totals[0].values[5], 0, "masked");
             assert_eq!(answer.totals[0].values[1], by_hand);
             let count = chunks.len() as u32;
             let check = |totals: &[_], proofs: &[_]| {
-                verify_answer(&context(), &plan, count, |c, j| columns[c as usize][usize::from(j)], &keys, totals, proofs)
+                verify_answer(
+                    &context(),
+                    &plan,
+                    count,
+                    |c, j| columns[c as usize][usize::from(j)],
+                    &keys,
+                    totals,
+                    proofs,
+                )
             };
             assert_eq!(check(&answer.totals, &answer.proofs), Ok(()));
 
@@ -128,10 +168,16 @@ fn answers_verify_for_every_class_and_number_of_chunks() {
             assert!(check(&wrong, &answer.proofs).is_err());
             let mut wrong = answer.totals.clone();
             wrong[0].values[5] = exact[0][5];
-            assert_eq!(check(&wrong, &answer.proofs), Err(VerifyError::Unpublished { pass: 0, index: 5 }));
+            assert_eq!(
+                check(&wrong, &answer.proofs),
+                Err(VerifyError::Unpublished { pass: 0, index: 5 })
+            );
             let mut wrong = answer.totals.clone();
             wrong[1].mask = 0;
-            assert!(matches!(check(&wrong, &answer.proofs), Err(VerifyError::Mask { pass: 1, .. })));
+            assert!(matches!(
+                check(&wrong, &answer.proofs),
+                Err(VerifyError::Mask { pass: 1, .. })
+            ));
             let mut wrong = answer.totals.clone();
             wrong[0].blinding[31] ^= 1;
             assert!(check(&wrong, &answer.proofs).is_err());
@@ -140,7 +186,10 @@ fn answers_verify_for_every_class_and_number_of_chunks() {
                 swapped.swap(0, 1);
                 assert_eq!(check(&answer.totals, &swapped), Err(VerifyError::Pairing));
             }
-            assert!(matches!(check(&answer.totals, &answer.proofs[1..]), Err(VerifyError::Count { .. })));
+            assert!(matches!(
+                check(&answer.totals, &answer.proofs[1..]),
+                Err(VerifyError::Count { .. })
+            ));
         }
     }
 }
@@ -149,8 +198,13 @@ fn answers_verify_for_every_class_and_number_of_chunks() {
 fn cancelling_keeps_finished_items_and_resuming_uses_them() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let parts = parts(CircuitClass::K4);
-    let chunks: Vec<Chunk> = (0..2).map(|_| random_chunk(parts[0].key(), &mut rng)).collect();
-    let columns: Vec<Vec<G1Affine>> = chunks.iter().map(|c| commitments(parts[0].key(), c)).collect();
+    let chunks: Vec<Chunk> = (0..2)
+        .map(|_| random_chunk(parts[0].key(), &mut rng))
+        .collect();
+    let columns: Vec<Vec<G1Affine>> = chunks
+        .iter()
+        .map(|c| commitments(parts[0].key(), c))
+        .collect();
     let prover = DatasetProver::new(parts, &chunks, &columns).unwrap();
     let plan = plan(CircuitClass::K4);
     let cancel = AtomicBool::new(false);
@@ -173,12 +227,28 @@ fn cancelling_keeps_finished_items_and_resuming_uses_them() {
     let first = kept[0].proof;
     let mut further = 0;
     let answer = prover
-        .prove(&context(), &plan, &masks, kept, &never, |_, _| further += 1, &mut rng)
+        .prove(
+            &context(),
+            &plan,
+            &masks,
+            kept,
+            &never,
+            |_, _| further += 1,
+            &mut rng,
+        )
         .unwrap();
     assert_eq!(further, 2);
     assert_eq!(answer.proofs[0], first);
     let keys: Vec<_> = parts.iter().map(|p| p.key().vk.clone()).collect();
-    let verdict = verify_answer(&context(), &plan, 2, |c, j| columns[c as usize][usize::from(j)], &keys, &answer.totals, &answer.proofs);
+    let verdict = verify_answer(
+        &context(),
+        &plan,
+        2,
+        |c, j| columns[c as usize][usize::from(j)],
+        &keys,
+        &answer.totals,
+        &answer.proofs,
+    );
     assert_eq!(verdict, Ok(()));
 }
 
@@ -209,10 +279,26 @@ fn opting_in_one_by_one_equals_building_at_once() {
         let prover = DatasetProver::new(parts, &chunks, &columns).unwrap();
         let never = AtomicBool::new(false);
         let answer = prover
-            .prove(&context(), &plan, &[0, 0b100], Vec::new(), &never, |_, _| {}, &mut rng)
+            .prove(
+                &context(),
+                &plan,
+                &[0, 0b100],
+                Vec::new(),
+                &never,
+                |_, _| {},
+                &mut rng,
+            )
             .unwrap();
         let vks: Vec<_> = keys.iter().map(|k| k.vk.clone()).collect();
-        let verdict = verify_answer(&context(), &plan, 1, |c, j| columns[c as usize][usize::from(j)], &vks, &answer.totals, &answer.proofs);
+        let verdict = verify_answer(
+            &context(),
+            &plan,
+            1,
+            |c, j| columns[c as usize][usize::from(j)],
+            &vks,
+            &answer.totals,
+            &answer.proofs,
+        );
         assert_eq!(verdict, Ok(()), "{class:?}");
     }
 }
@@ -223,10 +309,19 @@ fn refuses_plans_and_keys_that_do_not_fit() {
     let parts = parts(CircuitClass::K4);
     let chunks = [random_chunk(parts[0].key(), &mut rng)];
     let columns = vec![commitments(parts[0].key(), &chunks[0])];
-    assert!(matches!(DatasetProver::new(parts, &[], &[]), Err(ProveError::Empty)));
-    assert!(matches!(DatasetProver::new(&FAMILY[1..2], &chunks, &columns), Err(ProveError::Coverage { .. })));
+    assert!(matches!(
+        DatasetProver::new(parts, &[], &[]),
+        Err(ProveError::Empty)
+    ));
+    assert!(matches!(
+        DatasetProver::new(&FAMILY[1..2], &chunks, &columns),
+        Err(ProveError::Coverage { .. })
+    ));
     let prover = DatasetProver::new(parts, &chunks, &columns).unwrap();
-    assert!(matches!(prover.exact_totals(&plan(CircuitClass::K8)), Err(ProveError::Coverage { .. })));
+    assert!(matches!(
+        prover.exact_totals(&plan(CircuitClass::K8)),
+        Err(ProveError::Coverage { .. })
+    ));
     let far = Pass::padded(
         CircuitClass::K4,
         vec![(ColumnIndex(50), CodeTable::padding(CircuitClass::K4))],
@@ -236,5 +331,11 @@ fn refuses_plans_and_keys_that_do_not_fit() {
     )
     .unwrap();
     let far = Plan::new(CircuitClass::K4, vec![far]).unwrap();
-    assert!(matches!(prover.exact_totals(&far), Err(ProveError::NoSuchColumn { column: 50, columns: 9 })));
+    assert!(matches!(
+        prover.exact_totals(&far),
+        Err(ProveError::NoSuchColumn {
+            column: 50,
+            columns: 9
+        })
+    ));
 }

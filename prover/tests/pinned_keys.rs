@@ -10,7 +10,12 @@ fn generated_keys_are_the_pinned_ones_and_other_bytes_are_refused() {
     for id in DevelopmentKey::family(ChunkSize::Tiny) {
         let pinned = id.pinned();
         let key = id.generate(false).unwrap();
-        let hex: String = key.vk.circuit_id().iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String = key
+            .vk
+            .circuit_id()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         assert_eq!(hex, pinned.circuit_id);
         assert_eq!(id.shape().rows(), pinned.rows);
         assert!(id.id().starts_with("INSECURE"));
@@ -38,13 +43,21 @@ fn the_cache_generates_once_repairs_damage_and_refuses_production() {
     let (second, seen) = events(false);
     assert_eq!(seen, [KeyEvent::Loaded]);
     assert_eq!(first.unwrap(), second.unwrap());
-    let path = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let path = std::fs::read_dir(dir.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     std::fs::write(&path, b"half a key").unwrap();
     let (third, seen) = events(false);
     assert_eq!(seen, [KeyEvent::Damaged, KeyEvent::Generating]);
     third.unwrap();
     let (refused, _) = events(true);
-    assert!(matches!(refused, Err(CacheError::Key(KeyError::Insecure { .. }))));
+    assert!(matches!(
+        refused,
+        Err(CacheError::Key(KeyError::Insecure { .. }))
+    ));
 }
 
 #[test]
@@ -54,5 +67,8 @@ fn an_unwritable_cache_is_an_error_that_names_the_path() {
     std::fs::write(&file, b"").unwrap();
     let id = DevelopmentKey::family(ChunkSize::Tiny)[0];
     let error = development_key(&file, &id, false, |_| {}).unwrap_err();
-    assert!(matches!(&error, CacheError::Io { path, .. } if path.starts_with(&file)), "{error}");
+    assert!(
+        matches!(&error, CacheError::Io { path, .. } if path.starts_with(&file)),
+        "{error}"
+    );
 }

@@ -117,7 +117,11 @@ impl<'a> DatasetProver<'a> {
         if slots == 0 || next != slots {
             return Err(ProveError::Coverage { slots });
         }
-        Ok(Self { parts, chunks, commitments })
+        Ok(Self {
+            parts,
+            chunks,
+            commitments,
+        })
     }
 
     /// True iff the single proof of each pass opens its own values.
@@ -129,11 +133,16 @@ impl<'a> DatasetProver<'a> {
         let columns = self.chunks[0].codes().len();
         for column in plan.passes().iter().flat_map(|p| p.columns()) {
             if usize::from(column.0) >= columns {
-                return Err(ProveError::NoSuchColumn { column: column.0, columns });
+                return Err(ProveError::NoSuchColumn {
+                    column: column.0,
+                    columns,
+                });
             }
         }
         let shape = self.parts[0].key().shape();
-        if shape.columns != plan.class().columns() || shape.cells != usize::from(plan.class().cells()) {
+        if shape.columns != plan.class().columns()
+            || shape.cells != usize::from(plan.class().cells())
+        {
             return Err(ProveError::Coverage { slots: shape.slots });
         }
         Ok(())
@@ -182,7 +191,10 @@ impl<'a> DatasetProver<'a> {
     ) -> Result<AnswerProof, ProveError> {
         let passes = plan.passes();
         if masks.len() != passes.len() {
-            return Err(ProveError::Masks { found: masks.len(), expected: passes.len() });
+            return Err(ProveError::Masks {
+                found: masks.len(),
+                expected: passes.len(),
+            });
         }
         let exact = self.exact_totals(plan)?;
         let ids: Vec<Word> = self.parts.iter().map(|p| p.key().vk.circuit_id()).collect();
@@ -201,8 +213,11 @@ impl<'a> DatasetProver<'a> {
                         if cancel.load(Ordering::Relaxed) {
                             return Err(Cancelled { done: index, total }.into());
                         }
-                        let columns: Vec<G1Affine> =
-                            pass.columns().iter().map(|j| self.commitments[c][usize::from(j.0)]).collect();
+                        let columns: Vec<G1Affine> = pass
+                            .columns()
+                            .iter()
+                            .map(|j| self.commitments[c][usize::from(j.0)])
+                            .collect();
                         let public = AggregatePublic {
                             context: *context,
                             circuit_id: ids[part],
@@ -218,15 +233,32 @@ impl<'a> DatasetProver<'a> {
                         timings.transforms += proven.timings.transforms;
                         timings.quotient += proven.timings.quotient;
                         timings.elements += proven.timings.elements;
-                        items.push(ItemProof { proof: proven.proof, blinding: proven.blinding });
-                        finished(Progress { done: index + 1, total }, &items[index]);
+                        items.push(ItemProof {
+                            proof: proven.proof,
+                            blinding: proven.blinding,
+                        });
+                        finished(
+                            Progress {
+                                done: index + 1,
+                                total,
+                            },
+                            &items[index],
+                        );
                     }
                     blinding += items[index].blinding;
                     index += 1;
                 }
             }
-            totals.push(PassTotal { values, mask: masks[p], blinding: field_word(&blinding) });
+            totals.push(PassTotal {
+                values,
+                mask: masks[p],
+                blinding: field_word(&blinding),
+            });
         }
-        Ok(AnswerProof { totals, proofs: items.into_iter().map(|i| i.proof).collect(), timings })
+        Ok(AnswerProof {
+            totals,
+            proofs: items.into_iter().map(|i| i.proof).collect(),
+            timings,
+        })
     }
 }

@@ -73,7 +73,11 @@ impl Drop for Chunk {
 
 impl std::fmt::Debug for Chunk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Chunk {{ columns: {}, records: [redacted] }}", self.codes.len())
+        write!(
+            f,
+            "Chunk {{ columns: {}, records: [redacted] }}",
+            self.codes.len()
+        )
     }
 }
 
@@ -86,7 +90,11 @@ impl Chunk {
     /// A chunk of known codes (columns x slots, 0 where empty) and summed blindings per column.
     pub fn new(codes: Vec<Vec<u8>>, blindings: Vec<Fr>) -> Self {
         assert_eq!(codes.len(), blindings.len());
-        Self { codes, blindings, sums: Mutex::new(HashMap::new()) }
+        Self {
+            codes,
+            blindings,
+            sums: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Replaces the record of a slot: an opt-in (from all zero), an opt-out (to all zero) or a
@@ -98,7 +106,10 @@ impl Chunk {
     /// When the number of codes or blindings is not the number of columns.
     pub fn set(&mut self, key: &[&ProvingKey], slot: usize, codes: &[u8], blindings: &[Fr]) {
         assert!(codes.len() == self.codes.len() && blindings.len() == self.codes.len());
-        let sums = self.sums.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let sums = self
+            .sums
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for (column, (new, change)) in codes.iter().zip(blindings).enumerate() {
             let old = std::mem::replace(&mut self.codes[column][slot], *new);
             self.blindings[column] += change;
@@ -109,7 +120,9 @@ impl Chunk {
                 if usize::from(*c) != column {
                     return true;
                 }
-                let Some(key) = key.get(*part) else { return false };
+                let Some(key) = key.get(*part) else {
+                    return false;
+                };
                 match Arc::get_mut(cached) {
                     Some(cached) => {
                         cached.update(key, *position, slot, old, *new);
@@ -135,17 +148,29 @@ impl Chunk {
     }
 
     /// Cached sums of a column at a position under the key of a part.
-    pub fn sums(&self, key: &ProvingKey, part: usize, column: u16, position: usize) -> Arc<ColumnSums> {
+    pub fn sums(
+        &self,
+        key: &ProvingKey,
+        part: usize,
+        column: u16,
+        position: usize,
+    ) -> Arc<ColumnSums> {
         let id = (column, position, part);
         if let Some(found) = self.lock().get(&id) {
             return found.clone();
         }
-        let made = Arc::new(ColumnSums::new(key, position, &self.codes[usize::from(column)]));
+        let made = Arc::new(ColumnSums::new(
+            key,
+            position,
+            &self.codes[usize::from(column)],
+        ));
         self.lock().entry(id).or_insert(made).clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SumsKey, Arc<ColumnSums>>> {
-        self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.sums
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -222,7 +247,10 @@ impl ColumnSums {
             idle_g1: self.linear.idle_g1,
             idle_g2: self.linear.idle_g2,
             aux: small_msm::<g1::Config>(&self.aux, codes),
-            multiplicities: small_msm::<g1::Config>(&key.aux[aux_range(s, s.mu(l * CODES), CODES)], &self.counts),
+            multiplicities: small_msm::<g1::Config>(
+                &key.aux[aux_range(s, s.mu(l * CODES), CODES)],
+                &self.counts,
+            ),
             quotient: small_msm::<g1::Config>(&key.quotient_rows[table], &self.counts),
         }
     }
@@ -251,7 +279,10 @@ impl ColumnSums {
             sums[from] = (sums[from] - point).into_affine();
             sums[to] = (sums[to] + point).into_affine();
         }
-        for (sums, point) in [(&mut self.lookup_g2, key.lagrange_g2[row]), (&mut self.slot_g2, key.lagrange_g2[slot])] {
+        for (sums, point) in [
+            (&mut self.lookup_g2, key.lagrange_g2[row]),
+            (&mut self.slot_g2, key.lagrange_g2[slot]),
+        ] {
             sums[from] = (sums[from] - point).into_affine();
             sums[to] = (sums[to] + point).into_affine();
         }

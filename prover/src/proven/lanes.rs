@@ -39,19 +39,34 @@ impl CosetCommitter {
     /// When there is no domain with this number of points.
     pub fn new(bases: &[G1Affine]) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if ifma::available() && bases.len().is_power_of_two() && (7..=19).contains(&bases.len().ilog2()) {
+        if ifma::available()
+            && bases.len().is_power_of_two()
+            && (7..=19).contains(&bases.len().ilog2())
+        {
             return Self::Lanes {
-                fft: Box::new(ifma::fft::CosetProduct::new(bases.len().ilog2(), Fr::GENERATOR)),
-                table: ifma::msm::FixedBase::new(bases, ifma::msm::FixedBase::window_for(bases.len())),
+                fft: Box::new(ifma::fft::CosetProduct::new(
+                    bases.len().ilog2(),
+                    Fr::GENERATOR,
+                )),
+                table: ifma::msm::FixedBase::new(
+                    bases,
+                    ifma::msm::FixedBase::window_for(bases.len()),
+                ),
             };
         }
         Self::portable(bases)
     }
 
     fn portable(bases: &[G1Affine]) -> Self {
-        let domain = GeneralEvaluationDomain::<Fr>::new(bases.len()).expect("domains up to 2^28 exist");
+        let domain =
+            GeneralEvaluationDomain::<Fr>::new(bases.len()).expect("domains up to 2^28 exist");
         Self::Portable {
-            domains: Box::new([domain, domain.get_coset(Fr::GENERATOR).expect("the generator is not zero")]),
+            domains: Box::new([
+                domain,
+                domain
+                    .get_coset(Fr::GENERATOR)
+                    .expect("the generator is not zero"),
+            ]),
             table: FixedBaseMsm::new(bases, FixedBaseMsm::<g1::Config>::window_for(bases.len())),
         }
     }
@@ -76,7 +91,11 @@ impl CosetCommitter {
             Self::Lanes { fft, table } => {
                 let product = fft.product(&a, &b);
                 let transforms = start.elapsed();
-                (table.msm(&product), transforms, start.elapsed() - transforms)
+                (
+                    table.msm(&product),
+                    transforms,
+                    start.elapsed() - transforms,
+                )
             }
         }
     }

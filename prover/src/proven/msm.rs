@@ -18,7 +18,10 @@ pub(crate) struct Point<F> {
 }
 
 impl<F: Field> Point<F> {
-    pub(crate) const INFINITY: Self = Self { x: F::ZERO, y: F::ZERO };
+    pub(crate) const INFINITY: Self = Self {
+        x: F::ZERO,
+        y: F::ZERO,
+    };
 
     fn is_infinity(&self) -> bool {
         self.x.is_zero() && self.y.is_zero()
@@ -30,7 +33,11 @@ pub(crate) fn plain<C: SWCurveConfig>(p: &Affine<C>) -> Point<C::BaseField> {
 }
 
 pub(crate) fn affine<C: SWCurveConfig>(p: &Point<C::BaseField>) -> Affine<C> {
-    if p.is_infinity() { Affine::zero() } else { Affine::new_unchecked(p.x, p.y) }
+    if p.is_infinity() {
+        Affine::zero()
+    } else {
+        Affine::new_unchecked(p.x, p.y)
+    }
 }
 
 /// Pairs whose inversions are shared.
@@ -54,7 +61,13 @@ impl<F: Field> Adder<F> {
         }
     }
 
-    pub(crate) fn push(&mut self, left: Point<F>, right: Point<F>, target: usize, out: &mut [Point<F>]) {
+    pub(crate) fn push(
+        &mut self,
+        left: Point<F>,
+        right: Point<F>,
+        target: usize,
+        out: &mut [Point<F>],
+    ) {
         self.pairs.push((left, right));
         self.targets.push(target as u32);
         if self.pairs.len() == BATCH {
@@ -99,7 +112,10 @@ impl<F: Field> Adder<F> {
                     (r.y - l.y) * own
                 };
                 let x = slope.square() - l.x - r.x;
-                Point { x, y: slope * (l.x - x) - l.y }
+                Point {
+                    x,
+                    y: slope * (l.x - x) - l.y,
+                }
             };
         }
         self.pairs.clear();
@@ -186,7 +202,12 @@ pub(crate) fn offsets(counts: &[u32]) -> Vec<u32> {
 
 /// Calls `visit(t, |d|, d < 0)` for every nonzero signed digit d of `window` bits, at most half the
 /// radix in absolute value; the scalar is the sum of `d_t 2^(window t)`.
-pub(crate) fn signed_digits(limbs: &[u64], window: usize, windows: usize, mut visit: impl FnMut(usize, usize, bool)) {
+pub(crate) fn signed_digits(
+    limbs: &[u64],
+    window: usize,
+    windows: usize,
+    mut visit: impl FnMut(usize, usize, bool),
+) {
     let half = 1u64 << (window - 1);
     let mask = (1u64 << window) - 1;
     let mut carry = 0;
@@ -215,7 +236,11 @@ pub(crate) fn signed_digits(limbs: &[u64], window: usize, windows: usize, mut vi
 ///
 /// # Panics
 /// When the slices differ in length or a class is not below `count`.
-pub fn class_sums<C: SWCurveConfig>(points: &[Affine<C>], classes: &[u16], count: usize) -> Vec<Affine<C>> {
+pub fn class_sums<C: SWCurveConfig>(
+    points: &[Affine<C>],
+    classes: &[u16],
+    count: usize,
+) -> Vec<Affine<C>> {
     assert_eq!(points.len(), classes.len());
     let mut counts = vec![0u32; count];
     for class in classes {
@@ -229,7 +254,10 @@ pub fn class_sums<C: SWCurveConfig>(points: &[Affine<C>], classes: &[u16], count
         *position += 1;
     }
     let points: Vec<_> = points.iter().map(plain).collect();
-    sum_buckets(&points, &ids, counts).iter().map(affine).collect()
+    sum_buckets(&points, &ids, counts)
+        .iter()
+        .map(affine)
+        .collect()
 }
 
 /// `sum_k scalars[k] * points[k]` for small non-negative scalars: one pass per scalar bit.
@@ -281,10 +309,18 @@ impl<C: SWCurveConfig> FixedBaseMsm<C> {
                         }
                     }
                 }
-                Projective::normalize_batch(&shifts).iter().map(plain).collect()
+                Projective::normalize_batch(&shifts)
+                    .iter()
+                    .map(plain)
+                    .collect()
             })
             .collect();
-        Self { table: rows.concat(), bases: bases.len(), window, windows }
+        Self {
+            table: rows.concat(),
+            bases: bases.len(),
+            window,
+            windows,
+        }
     }
 
     /// A window width that balances bucket count against digit count for this many bases.
@@ -301,9 +337,14 @@ impl<C: SWCurveConfig> FixedBaseMsm<C> {
     fn digits(&self, first: usize, scalars: &[C::ScalarField], mut visit: impl FnMut(usize, u32)) {
         for (k, scalar) in scalars.iter().enumerate() {
             let row = (first + k) * self.windows;
-            signed_digits(scalar.into_bigint().as_ref(), self.window, self.windows, |t, digit, negative| {
-                visit(digit - 1, ((row + t) as u32) << 1 | u32::from(negative));
-            });
+            signed_digits(
+                scalar.into_bigint().as_ref(),
+                self.window,
+                self.windows,
+                |t, digit, negative| {
+                    visit(digit - 1, ((row + t) as u32) << 1 | u32::from(negative));
+                },
+            );
         }
     }
 
@@ -312,7 +353,12 @@ impl<C: SWCurveConfig> FixedBaseMsm<C> {
     /// # Panics
     /// When there are more scalars than bases.
     pub fn msm(&self, scalars: &[C::ScalarField]) -> Projective<C> {
-        assert!(scalars.len() <= self.bases, "{} scalars for {} bases", scalars.len(), self.bases);
+        assert!(
+            scalars.len() <= self.bases,
+            "{} scalars for {} bases",
+            scalars.len(),
+            self.bases
+        );
         let buckets = 1usize << (self.window - 1);
         let tasks = rayon::current_num_threads().clamp(1, 8);
         let share = scalars.len().div_ceil(tasks).max(1);
@@ -351,7 +397,10 @@ fn add_each<F: Field>(a: &[Point<F>], b: &[Point<F>]) -> Vec<Point<F>> {
 
 /// `sum_b (b + 1) * buckets[b]`.
 fn weighted_sum<C: SWCurveConfig>(buckets: &[Point<C::BaseField>]) -> Projective<C> {
-    let share = buckets.len().div_ceil(rayon::current_num_threads().clamp(1, 8)).max(1);
+    let share = buckets
+        .len()
+        .div_ceil(rayon::current_num_threads().clamp(1, 8))
+        .max(1);
     buckets
         .par_chunks(share)
         .enumerate()
@@ -407,7 +456,10 @@ mod tests {
             }
             for window in [5, 13, 15, 16] {
                 let table = FixedBaseMsm::<g1::Config>::new(&bases, window);
-                assert_eq!(table.msm(&scalars), G1Projective::msm(&bases, &scalars).unwrap());
+                assert_eq!(
+                    table.msm(&scalars),
+                    G1Projective::msm(&bases, &scalars).unwrap()
+                );
             }
         }
     }
@@ -418,7 +470,10 @@ mod tests {
         let bases: Vec<G2Affine> = (0..40).map(|_| G2Affine::rand(&mut rng)).collect();
         let scalars: Vec<u32> = (0..40).map(|_| rng.gen_range(0..5000)).collect();
         let wide: Vec<Fr> = scalars.iter().map(|s| Fr::from(*s)).collect();
-        assert_eq!(small_msm::<g2::Config>(&bases, &scalars), G2Projective::msm(&bases, &wide).unwrap());
+        assert_eq!(
+            small_msm::<g2::Config>(&bases, &scalars),
+            G2Projective::msm(&bases, &wide).unwrap()
+        );
         assert!(small_msm::<g2::Config>(&bases, &[0; 40]).is_zero());
     }
 }

@@ -77,7 +77,10 @@ fn is_gamma_only(b: &Sparse) -> bool {
 }
 
 fn dot(terms: &Sparse, z: &[Fr]) -> Fr {
-    terms.iter().map(|(c, v)| if *c == Fr::ONE { z[*v] } else { *c * z[*v] }).sum()
+    terms
+        .iter()
+        .map(|(c, v)| if *c == Fr::ONE { z[*v] } else { *c * z[*v] })
+        .sum()
 }
 
 impl PartProver {
@@ -87,7 +90,10 @@ impl PartProver {
         let regular_slots = s.lo..s.hi;
         let regular = s.lookup_row(0, 0)..s.power_row(2);
         let mut control = Vec::new();
-        let mut gamma_rows: Vec<usize> = regular_slots.clone().chain(s.lookup_row(0, 0)..s.balance_row(0)).collect();
+        let mut gamma_rows: Vec<usize> = regular_slots
+            .clone()
+            .chain(s.lookup_row(0, 0)..s.balance_row(0))
+            .collect();
         let mut row = 0;
         for_each_row(&s, |a, b, c| {
             if row >= s.slots && !regular.contains(&row) {
@@ -103,8 +109,14 @@ impl PartProver {
         let ones = regular_slots.chain(s.lookup_row(0, 0)..s.table_row(0));
         Self {
             quotient: CosetCommitter::new(&key.quotient_coset),
-            gamma_g1: gamma_rows.iter().map(|k| key.lagrange_g1[*k]).sum::<G1Projective>(),
-            gamma_g2: gamma_rows.iter().map(|k| key.lagrange_g2[*k]).sum::<G2Projective>(),
+            gamma_g1: gamma_rows
+                .iter()
+                .map(|k| key.lagrange_g1[*k])
+                .sum::<G1Projective>(),
+            gamma_g2: gamma_rows
+                .iter()
+                .map(|k| key.lagrange_g2[*k])
+                .sum::<G2Projective>(),
             sums_g1: small_msm::<g1::Config>(&key.lagrange_g1[sum_rows.clone()], &weights),
             sums_g2: small_msm::<g2::Config>(&key.lagrange_g2[sum_rows], &weights),
             ones: ones.map(|k| key.quotient_rows[k]).sum::<G1Projective>(),
@@ -135,7 +147,12 @@ impl PartProver {
         let start = Instant::now();
         let key = &*self.key;
         let s = key.shape();
-        let columns: Vec<usize> = public.pass.columns().iter().map(|c| usize::from(c.0)).collect();
+        let columns: Vec<usize> = public
+            .pass
+            .columns()
+            .iter()
+            .map(|c| usize::from(c.0))
+            .collect();
         let private = chunk.private(&columns);
         let sums: Vec<Arc<ColumnSums>> = public
             .pass
@@ -150,11 +167,19 @@ impl PartProver {
         let beta = powers[s.columns];
         let blindings = Blindings {
             aux: Fr::rand(rng),
-            res: if public.opened.is_some() { Fr::ZERO } else { Fr::rand(rng) },
+            res: if public.opened.is_some() {
+                Fr::ZERO
+            } else {
+                Fr::rand(rng)
+            },
         };
         let mut z = vec![Fr::ZERO; s.variables()];
         control_before_gamma(s, public, &tally, &zeta, &blindings, &mut z);
-        z[s.x_blinding()] = powers.iter().zip(&private.blindings).map(|(p, r)| *p * r).sum();
+        z[s.x_blinding()] = powers
+            .iter()
+            .zip(&private.blindings)
+            .map(|(p, r)| *p * r)
+            .sum();
 
         let weights: Vec<Vec<u32>> = public
             .pass
@@ -162,7 +187,9 @@ impl PartProver {
             .iter()
             .map(|t| t.entries().iter().map(|e| u32::from(*e)).collect())
             .collect();
-        let aux = self.commit_aux(&sums, &weights, &powers, &tally.multiplicities, &z).into_affine();
+        let aux = self
+            .commit_aux(&sums, &weights, &powers, &tally.multiplicities, &z)
+            .into_affine();
         let mut res = key.vk.results_blinding * blindings.res;
         for t in 0..RESULTS {
             if !z[s.y(t)].is_zero() {
@@ -175,7 +202,9 @@ impl PartProver {
         control_after_gamma(s, public, &tally, &gamma, &mut z);
 
         // class values: one inversion per table entry and per cell sum in use
-        let used: Vec<usize> = (0..s.sums()).filter(|q| tally.multiplicities[*q] > 0).collect();
+        let used: Vec<usize> = (0..s.sums())
+            .filter(|q| tally.multiplicities[*q] > 0)
+            .collect();
         let table = table_denominators(s, public, &powers, &gamma);
         let mut inverses = table.clone();
         inverses.extend(used.iter().map(|q| gamma - beta * Fr::from(*q as u64)));
@@ -205,16 +234,22 @@ impl PartProver {
             b[s.lo + i] = gamma - beta * Fr::from(*q);
         }
         for slot in (0..s.slots).filter(|i| !(s.lo..s.hi).contains(i)) {
-            b[slot] = (0..s.columns).map(|l| powers[l] * Fr::from(private.codes[l][slot])).sum();
+            b[slot] = (0..s.columns)
+                .map(|l| powers[l] * Fr::from(private.codes[l][slot]))
+                .sum();
         }
         for l in 0..s.columns {
             let rows = s.lookup_row(l, 0)..s.lookup_row(l, 0) + n;
             let codes = &private.codes[l][s.lo..s.hi];
-            a[rows.clone()].par_iter_mut().zip(&mut b[rows]).zip(codes).for_each(|((a, b), code)| {
-                let k = l * CODES + usize::from(*code);
-                *a = inverses[k];
-                *b = table[k];
-            });
+            a[rows.clone()]
+                .par_iter_mut()
+                .zip(&mut b[rows])
+                .zip(codes)
+                .for_each(|((a, b), code)| {
+                    let k = l * CODES + usize::from(*code);
+                    *a = inverses[k];
+                    *b = table[k];
+                });
         }
         a[s.table_row(0)..s.sum_row(0)].copy_from_slice(&table_values);
         b[s.table_row(0)..s.sum_row(0)].copy_from_slice(&table);
@@ -228,14 +263,20 @@ impl PartProver {
         }
         for row in &self.control {
             a[row.row] = dot(&row.a, &z);
-            b[row.row] = if is_gamma_only(&row.b) { gamma } else { dot(&row.b, &z) };
+            b[row.row] = if is_gamma_only(&row.b) {
+                gamma
+            } else {
+                dot(&row.b, &z)
+            };
         }
         let witness = start.elapsed();
 
         // A
         let start = Instant::now();
         let class_points = |by_code: fn(&ColumnSums) -> &Vec<G1Affine>| -> Vec<G1Affine> {
-            sums.iter().flat_map(|s| by_code(s).iter().copied()).collect()
+            sums.iter()
+                .flat_map(|s| by_code(s).iter().copied())
+                .collect()
         };
         let mut points = class_points(|s| &s.lookup_g1);
         let mut scalars = inverses.clone();
@@ -256,7 +297,11 @@ impl PartProver {
         let first = s.instance();
         let mut points = class_points(|s| &s.witness);
         let mut scalars = inverses;
-        let by_sum = class_sums(&key.witness[s.invq(0) - first..s.invq(n) - first], &tally.sums, s.sums());
+        let by_sum = class_sums(
+            &key.witness[s.invq(0) - first..s.invq(n) - first],
+            &tally.sums,
+            s.sums(),
+        );
         for (k, q) in used.iter().enumerate() {
             points.extend([by_sum[*q], key.witness[s.zq(*q) - first]]);
             scalars.extend([sum_inverses[k], sum_values[k]]);
@@ -278,7 +323,10 @@ impl PartProver {
             }
         }
         let mut c_sum = msm(&points, &scalars) - self.ones;
-        c_sum -= small_msm::<g1::Config>(&key.quotient_rows[s.sum_row(0)..s.sum_row(s.sums())], &tally.multiplicities);
+        c_sum -= small_msm::<g1::Config>(
+            &key.quotient_rows[s.sum_row(0)..s.sum_row(s.sums())],
+            &tally.multiplicities,
+        );
         for sums in &sums {
             c_sum -= sums.linear.quotient;
         }
@@ -308,8 +356,32 @@ impl PartProver {
             }};
         }
         let (b1_sum, b2_sum) = rayon::join(
-            || b_element!(G1Projective, g1::Config, lagrange_g1, gamma_g1, sums_g1, lookup_g1, slot_g1, b_g1, idle_g1),
-            || b_element!(G2Projective, g2::Config, lagrange_g2, gamma_g2, sums_g2, lookup_g2, slot_g2, b_g2, idle_g2),
+            || {
+                b_element!(
+                    G1Projective,
+                    g1::Config,
+                    lagrange_g1,
+                    gamma_g1,
+                    sums_g1,
+                    lookup_g1,
+                    slot_g1,
+                    b_g1,
+                    idle_g1
+                )
+            },
+            || {
+                b_element!(
+                    G2Projective,
+                    g2::Config,
+                    lagrange_g2,
+                    gamma_g2,
+                    sums_g2,
+                    lookup_g2,
+                    slot_g2,
+                    b_g2,
+                    idle_g2
+                )
+            },
         );
         let elements = start.elapsed();
 
@@ -333,7 +405,12 @@ impl PartProver {
             },
             blinding: blindings.res,
             values: tally.values,
-            timings: Timings { witness, transforms, quotient, elements: elements + start.elapsed() },
+            timings: Timings {
+                witness,
+                transforms,
+                quotient,
+                elements: elements + start.elapsed(),
+            },
         }
     }
 
@@ -354,12 +431,17 @@ impl PartProver {
         for (l, sums) in sums.iter().enumerate() {
             let open = CODES - 1;
             weighted += small_msm::<g1::Config>(&sums.aux, &weights[l]);
-            weighted +=
-                small_msm::<g1::Config>(&key.aux[base(s.u(l * open))..base(s.u((l + 1) * open))], &weights[l][1..]);
+            weighted += small_msm::<g1::Config>(
+                &key.aux[base(s.u(l * open))..base(s.u((l + 1) * open))],
+                &weights[l][1..],
+            );
             acc += sums.linear.aux * powers[l] + sums.linear.multiplicities;
         }
         acc += weighted * powers[s.columns];
-        acc += small_msm::<g1::Config>(&key.aux[base(s.muq(0))..base(s.muq(s.sums()))], multiplicities);
+        acc += small_msm::<g1::Config>(
+            &key.aux[base(s.muq(0))..base(s.muq(s.sums()))],
+            multiplicities,
+        );
         for v in (s.zeta()..s.g(0, 0)).chain([s.aux_blinding()]) {
             if !z[v].is_zero() {
                 acc += key.aux[base(v)] * z[v];

@@ -16,7 +16,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-pub use report::{AuditReport, Check, Problem, Topic};
+pub use report::{AuditReport, Topic};
 
 use crate::args::AuditArgs;
 use crate::bundle::chain::ChainReader;

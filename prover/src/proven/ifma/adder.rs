@@ -35,7 +35,10 @@ impl Packed {
 
     /// To plain coordinates.
     pub fn point(&self) -> Point<Fq> {
-        Point { x: from_words(&self.0[..4]), y: from_words(&self.0[4..]) }
+        Point {
+            x: from_words(&self.0[..4]),
+            y: from_words(&self.0[4..]),
+        }
     }
 
     /// True for infinity.
@@ -61,7 +64,12 @@ impl Packed {
 
 const TWICE_P: [u64; 4] = {
     let p = Base::WORDS;
-    [p[0] << 1, p[1] << 1 | p[0] >> 63, p[2] << 1 | p[1] >> 63, p[3] << 1 | p[2] >> 63]
+    [
+        p[0] << 1,
+        p[1] << 1 | p[0] >> 63,
+        p[2] << 1 | p[1] >> 63,
+        p[3] << 1 | p[2] >> 63,
+    ]
 };
 
 /// v 2^260 mod p; ark keeps v 2^256.
@@ -79,8 +87,9 @@ fn raw(w: [u64; 4]) -> Fq {
 }
 
 fn from_words(w: &[u64]) -> Fq {
-    const SIXTEENTH: Fq =
-        ark_ff::MontFp!("12312136615409592312513603231707217237391675025980025810262583815737939742328");
+    const SIXTEENTH: Fq = ark_ff::MontFp!(
+        "12312136615409592312513603231707217237391675025980025810262583815737939742328"
+    );
     raw([w[0], w[1], w[2], w[3]]) * SIXTEENTH
 }
 
@@ -122,7 +131,14 @@ impl Adder {
 
     /// Adds two points by id once a batch is full.
     #[inline]
-    pub fn push(&mut self, points: &[Packed], left: u32, right: u32, target: usize, out: &mut [Packed]) {
+    pub fn push(
+        &mut self,
+        points: &[Packed],
+        left: u32,
+        right: u32,
+        target: usize,
+        out: &mut [Packed],
+    ) {
         self.left.push(left);
         self.right.push(right);
         self.target.push(target as u32);
@@ -172,8 +188,19 @@ impl Adder {
             let infinite = left_infinite | right_infinite;
             let delta_x = right_x.minus(left_x).plus_moduli(2).carry();
             let delta_y = right_y.minus(left_y).plus_moduli(2).carry();
-            let delta_x = if infinite == 0 { delta_x } else { delta_x.blend(infinite, one) };
-            self.groups.push(Group { left_x, left_y, delta_x, delta_y, prefix: product, infinite });
+            let delta_x = if infinite == 0 {
+                delta_x
+            } else {
+                delta_x.blend(infinite, one)
+            };
+            self.groups.push(Group {
+                left_x,
+                left_y,
+                delta_x,
+                delta_y,
+                prefix: product,
+                infinite,
+            });
             product = product.times(delta_x);
         }
         split(product)
@@ -191,7 +218,11 @@ impl Adder {
             let square = slope.times_loose(slope);
             // x = slope^2 - 2 left_x - (right_x - left_x); delta_x has 2 p too much
             let twice = group.left_x.plus(group.left_x);
-            let x = square.minus(twice).minus(group.delta_x).plus_moduli(2).reduce();
+            let x = square
+                .minus(twice)
+                .minus(group.delta_x)
+                .plus_moduli(2)
+                .reduce();
             let fall = group.left_x.minus(x).plus_moduli(2).carry();
             let y = slope.times_loose(fall).minus(group.left_y).reduce();
             let (x, y) = (x.pack(), y.pack());
@@ -204,7 +235,11 @@ impl Adder {
             if group.infinite != 0 {
                 for i in (0..8).filter(|i| group.infinite >> i & 1 == 1) {
                     let left = Packed::load(points, self.left[k + i]);
-                    let sum = if left.is_infinity() { Packed::load(points, self.right[k + i]) } else { left };
+                    let sum = if left.is_infinity() {
+                        Packed::load(points, self.right[k + i])
+                    } else {
+                        left
+                    };
                     out[self.target[k + i] as usize] = sum;
                 }
             }
@@ -217,7 +252,12 @@ impl Adder {
         let mut sums = vec![Point::INFINITY; self.left.len()];
         let mut adder = PortableAdder::new();
         for (k, (l, r)) in self.left.iter().zip(&self.right).enumerate() {
-            adder.push(Packed::load(points, *l).point(), Packed::load(points, *r).point(), k, &mut sums);
+            adder.push(
+                Packed::load(points, *l).point(),
+                Packed::load(points, *r).point(),
+                k,
+                &mut sums,
+            );
         }
         adder.flush(&mut sums);
         for (sum, target) in sums.iter().zip(&self.target) {

@@ -40,7 +40,11 @@ pub struct CosetProduct {
 }
 
 fn reversed(k: usize, bits: u32) -> usize {
-    if bits == 0 { 0 } else { k.reverse_bits() >> (usize::BITS - bits) }
+    if bits == 0 {
+        0
+    } else {
+        k.reverse_bits() >> (usize::BITS - bits)
+    }
 }
 
 /// Words of v 2^260 mod r.
@@ -103,12 +107,16 @@ impl CosetProduct {
         let rows = n / 8 / block;
         let root = Fr::get_root_of_unity(n as u64).expect("domains up to 2^28 exist");
         let powers = |w: Fr, count: usize| -> Vec<Fr> {
-            core::iter::successors(Some(Fr::ONE), |p| Some(*p * w)).take(count).collect()
+            core::iter::successors(Some(Fr::ONE), |p| Some(*p * w))
+                .take(count)
+                .collect()
         };
         let inverse = powers(root.inverse().expect("a root is not zero"), n / 2);
         // w_(16 half)^(8 v + lane): the twiddle of vector v at a level with halves of `half` vectors
         let level = |half: usize, v: usize| {
-            lanes(core::array::from_fn(|lane| words(inverse[(8 * v + lane) * (n / (16 * half))])))
+            lanes(core::array::from_fn(|lane| {
+                words(inverse[(8 * v + lane) * (n / (16 * half))])
+            }))
         };
         let halves = |end: usize| (0..end.ilog2()).map(|k| 1usize << k);
         let mut inner = Vec::new();
@@ -129,7 +137,9 @@ impl CosetProduct {
             let roots = &roots;
             move |j: usize| words(base * roots[reversed(j, l) * step])
         };
-        let forward = (0..log - 3).flat_map(|l| (0..1 << l).map(split(l)).map(limbs)).collect();
+        let forward = (0..log - 3)
+            .flat_map(|l| (0..1 << l).map(split(l)).map(limbs))
+            .collect();
         let [four, two, one] = [split(log - 3), split(log - 2), split(log - 1)];
         let mut last = Vec::new();
         for first in (0..n / 8).step_by(8) {
@@ -160,7 +170,10 @@ impl CosetProduct {
     pub fn product(&self, a: &[Fr], b: &[Fr]) -> Vec<BigInt<4>> {
         assert!(a.len() == 1 << self.log && b.len() == a.len());
         // SAFETY: a value of this type exists only where the features do, see `new`.
-        let (mut a, mut b) = rayon::join(|| unsafe { self.to_columns(a) }, || unsafe { self.to_columns(b) });
+        let (mut a, mut b) = rayon::join(
+            || unsafe { self.to_columns(a) },
+            || unsafe { self.to_columns(b) },
+        );
         let mut out = vec![BigInt([0; 4]); 8 * a.len()];
         a.par_chunks_mut(self.block)
             .zip(b.par_chunks_mut(self.block))
@@ -168,7 +181,11 @@ impl CosetProduct {
             .enumerate()
             // SAFETY: as above.
             .for_each(|(index, ((a, b), out))| unsafe { self.finish(index, a, b, out) });
-        (0..out.len()).into_par_iter().with_min_len(1024).map(|k| out[reversed(k, self.log)]).collect()
+        (0..out.len())
+            .into_par_iter()
+            .with_min_len(1024)
+            .map(|k| out[reversed(k, self.log)])
+            .collect()
     }
 
     /// The inverse transform and the forward levels that cross blocks.
@@ -178,7 +195,8 @@ impl CosetProduct {
         for first in (0..values.len()).step_by(64) {
             // loaded by columns, so that the first three levels run across vectors
             let load = |r: usize, c: usize| values[reversed(first + 8 * r + c, self.log)].0.0;
-            let mut v: [Fr8; 8] = core::array::from_fn(|c| lanes(core::array::from_fn(|r| load(r, c))));
+            let mut v: [Fr8; 8] =
+                core::array::from_fn(|c| lanes(core::array::from_fn(|r| load(r, c))));
             let [w1, w2, w3] = self.eighth;
             let mut pair = |i: usize, j: usize, w: Option<Fr8>| {
                 let (low, high) = v.split_at_mut(j);
@@ -203,7 +221,12 @@ impl CosetProduct {
             natural(block, &self.inner);
         }
         let mut column = vec![self.exit; self.rows];
-        for (c, twiddles) in self.outer.chunks_exact((self.rows - 1).max(1)).enumerate().take(self.block) {
+        for (c, twiddles) in self
+            .outer
+            .chunks_exact((self.rows - 1).max(1))
+            .enumerate()
+            .take(self.block)
+        {
             for (row, v) in column.iter_mut().enumerate() {
                 *v = data[row * self.block + c];
             }
@@ -239,7 +262,11 @@ impl CosetProduct {
         let level = self.rows.ilog2();
         self.halve(level, index, a);
         self.halve(level, index, b);
-        let groups = a.chunks_exact(8).zip(b.chunks_exact(8)).zip(out.chunks_exact_mut(64)).enumerate();
+        let groups = a
+            .chunks_exact(8)
+            .zip(b.chunks_exact(8))
+            .zip(out.chunks_exact_mut(64))
+            .enumerate();
         for (k, ((a, b), out)) in groups {
             let twiddles = &self.last[7 * (index * self.block / 8 + k)..][..7];
             let (a, b) = (last_levels(a, twiddles), last_levels(b, twiddles));

@@ -77,7 +77,10 @@ impl<M: Modulus> Lanes<M> {
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub fn new(limbs: [__m512i; 5]) -> Self {
-        Self { limbs, modulus: PhantomData }
+        Self {
+            limbs,
+            modulus: PhantomData,
+        }
     }
 
     /// One residue in every lane.
@@ -176,7 +179,10 @@ impl<M: Modulus> Lanes<M> {
     #[target_feature(enable = "avx512f")]
     pub fn zero_limbs(self) -> __mmask8 {
         let l = self.limbs;
-        let any = _mm512_or_si512(_mm512_or_si512(l[0], l[1]), _mm512_or_si512(_mm512_or_si512(l[2], l[3]), l[4]));
+        let any = _mm512_or_si512(
+            _mm512_or_si512(l[0], l[1]),
+            _mm512_or_si512(_mm512_or_si512(l[2], l[3]), l[4]),
+        );
         _mm512_testn_epi64_mask(any, any)
     }
 
@@ -201,7 +207,11 @@ impl<M: Modulus> Lanes<M> {
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn reduce(self) -> Self {
         let shifted = _mm512_add_epi64(self.limbs[4], _mm512_set1_epi64(4 * M::P[4] - 8));
-        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), shifted, _mm512_set1_epi64(M::QUOTIENT));
+        let quotient = _mm512_madd52hi_epu64(
+            _mm512_setzero_si512(),
+            shifted,
+            _mm512_set1_epi64(M::QUOTIENT),
+        );
         let mut out = self.limbs;
         for i in 0..5 {
             let p = M::P[i];
@@ -265,11 +275,22 @@ impl<M: Modulus> Lanes<M> {
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
-    let pair = |k: usize| (_mm512_unpacklo_epi64(r[k], r[k + 1]), _mm512_unpackhi_epi64(r[k], r[k + 1]));
+    let pair = |k: usize| {
+        (
+            _mm512_unpacklo_epi64(r[k], r[k + 1]),
+            _mm512_unpackhi_epi64(r[k], r[k + 1]),
+        )
+    };
     let ((e0, o0), (e1, o1), (e2, o2), (e3, o3)) = (pair(0), pair(2), pair(4), pair(6));
     let quad = |a, b, c, d| {
-        let (ab04, ab26) = (_mm512_shuffle_i64x2::<0x88>(a, b), _mm512_shuffle_i64x2::<0xdd>(a, b));
-        let (cd04, cd26) = (_mm512_shuffle_i64x2::<0x88>(c, d), _mm512_shuffle_i64x2::<0xdd>(c, d));
+        let (ab04, ab26) = (
+            _mm512_shuffle_i64x2::<0x88>(a, b),
+            _mm512_shuffle_i64x2::<0xdd>(a, b),
+        );
+        let (cd04, cd26) = (
+            _mm512_shuffle_i64x2::<0x88>(c, d),
+            _mm512_shuffle_i64x2::<0xdd>(c, d),
+        );
         [
             _mm512_shuffle_i64x2::<0x88>(ab04, cd04),
             _mm512_shuffle_i64x2::<0x88>(ab26, cd26),
@@ -278,5 +299,7 @@ pub fn transpose(r: [__m512i; 8]) -> [__m512i; 8] {
         ]
     };
     let (even, odd) = (quad(e0, e1, e2, e3), quad(o0, o1, o2, o3));
-    [even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3], odd[3]]
+    [
+        even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3], odd[3],
+    ]
 }

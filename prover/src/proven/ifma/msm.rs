@@ -60,9 +60,15 @@ pub fn sum_buckets(points: &[Packed], ids: &[u32], mut counts: Vec<u32>) -> Vec<
 pub fn class_sums(points: &[G1Affine], classes: &[u16], count: usize) -> Vec<G1Affine> {
     let packed: Vec<Packed> = points.iter().map(|p| Packed::new(&plain(p))).collect();
     let sorted = Sorted::new(count, |visit| {
-        classes.iter().enumerate().for_each(|(i, class)| visit(usize::from(*class), (i as u32) << 1));
+        classes
+            .iter()
+            .enumerate()
+            .for_each(|(i, class)| visit(usize::from(*class), (i as u32) << 1));
     });
-    sum_buckets(&packed, &sorted.ids, sorted.counts).iter().map(|p| affine(&p.point())).collect()
+    sum_buckets(&packed, &sorted.ids, sorted.counts)
+        .iter()
+        .map(|p| affine(&p.point()))
+        .collect()
 }
 
 /// Ids in the order of their buckets.
@@ -94,7 +100,12 @@ fn weighted_sums(sums: &[Packed], width: usize) -> Vec<(G1Projective, G1Projecti
     let columns = 1usize << (width.ilog2().div_ceil(2));
     let rows = width.div_ceil(columns);
     let parts = sums.len().div_ceil(width);
-    let finite = || sums.iter().enumerate().filter(|(_, p)| !p.is_infinity()).map(|(k, _)| k);
+    let finite = || {
+        sums.iter()
+            .enumerate()
+            .filter(|(_, p)| !p.is_infinity())
+            .map(|(k, _)| k)
+    };
     let split = |k: usize| (k / width, k % width / columns, k % width % columns);
     let sorted = Sorted::new(parts * (rows + columns), |visit| {
         for k in finite() {
@@ -166,7 +177,12 @@ impl FixedBase {
                 affine.iter().map(|p| Packed::new(&plain(p))).collect()
             })
             .collect();
-        Self { table: rows.concat(), bases: bases.len(), window, windows }
+        Self {
+            table: rows.concat(),
+            bases: bases.len(),
+            window,
+            windows,
+        }
     }
 
     /// `sum_k scalars[k] * bases[k]`.
@@ -174,7 +190,12 @@ impl FixedBase {
     /// # Panics
     /// When there are more scalars than bases.
     pub fn msm(&self, scalars: &[BigInt<4>]) -> G1Projective {
-        assert!(scalars.len() <= self.bases, "{} scalars for {} bases", scalars.len(), self.bases);
+        assert!(
+            scalars.len() <= self.bases,
+            "{} scalars for {} bases",
+            scalars.len(),
+            self.bases
+        );
         let buckets = 1usize << (self.window - 1);
         let tasks = rayon::current_num_threads().clamp(1, 8);
         let share = scalars.len().div_ceil(tasks).max(1);
@@ -185,9 +206,14 @@ impl FixedBase {
                 Sorted::new(buckets, |visit| {
                     for (k, scalar) in part.iter().enumerate() {
                         let first = (task * share + k) * self.windows;
-                        signed_digits(&scalar.0, self.window, self.windows, |t, digit, negative| {
-                            visit(digit - 1, ((first + t) as u32) << 1 | u32::from(negative));
-                        });
+                        signed_digits(
+                            &scalar.0,
+                            self.window,
+                            self.windows,
+                            |t, digit, negative| {
+                                visit(digit - 1, ((first + t) as u32) << 1 | u32::from(negative));
+                            },
+                        );
                     }
                 })
             })
@@ -205,7 +231,9 @@ impl FixedBase {
                         (&s.ids[skipped as usize..], &s.counts[range.clone()])
                     })
                     .collect();
-                let counts: Vec<u32> = (0..range.len()).map(|b| parts.iter().map(|(_, c)| c[b]).sum()).collect();
+                let counts: Vec<u32> = (0..range.len())
+                    .map(|b| parts.iter().map(|(_, c)| c[b]).sum())
+                    .collect();
                 let mut ids = Vec::with_capacity(counts.iter().sum::<u32>() as usize);
                 for b in 0..range.len() {
                     for (rest, counts) in &mut parts {
@@ -234,13 +262,18 @@ pub fn msm(points: &[G1Affine], scalars: &[BigInt<4>], bits: usize) -> G1Project
         return G1Projective::ZERO;
     }
     let packed: Vec<Packed> = points.iter().map(|p| Packed::new(&plain(p))).collect();
-    let window = (points.len().ilog2() as usize).saturating_sub(2).clamp(3, 14);
+    let window = (points.len().ilog2() as usize)
+        .saturating_sub(2)
+        .clamp(3, 14);
     let windows = (bits + 1).div_ceil(window);
     let buckets = 1usize << (window - 1);
     let sorted = Sorted::new(buckets * windows, |visit| {
         for (k, scalar) in scalars.iter().enumerate() {
             signed_digits(&scalar.0, window, windows, |t, digit, negative| {
-                visit(t * buckets + digit - 1, (k as u32) << 1 | u32::from(negative));
+                visit(
+                    t * buckets + digit - 1,
+                    (k as u32) << 1 | u32::from(negative),
+                );
             });
         }
     });

@@ -44,7 +44,12 @@ mod field {
         [
             product.canonical().pack(),
             a.negate(mask).minus(b).minus(b).reduce().canonical().pack(),
-            a.plus(b).plus(a).plus_moduli(-1).reduce().canonical().pack(),
+            a.plus(b)
+                .plus(a)
+                .plus_moduli(-1)
+                .reduce()
+                .canonical()
+                .pack(),
             a.pack(),
         ]
         .map(words)
@@ -63,7 +68,13 @@ mod field {
         fn check<M: Modulus, F: PrimeField<BigInt = BigInt<4>>>(seed: u64) {
             let mut rng = StdRng::seed_from_u64(seed);
             let below: [u64; 4] = (-F::one()).into_bigint().0;
-            let edges = [[0; 4], [1, 0, 0, 0], below, [(1 << 52) - 1, 0, 0, 0], [u64::MAX, u64::MAX, u64::MAX, 0]];
+            let edges = [
+                [0; 4],
+                [1, 0, 0, 0],
+                below,
+                [(1 << 52) - 1, 0, 0, 0],
+                [u64::MAX, u64::MAX, u64::MAX, 0],
+            ];
             let shift = F::from(2u64).pow([260]).inverse().unwrap();
             for round in 0..200 {
                 let mut draw = || {
@@ -91,8 +102,11 @@ mod field {
         check::<Scalar, Fr>(2);
         // SAFETY: plain integers of equal size; the features were found.
         let back: [[u64; 8]; 8] = unsafe {
-            let rows: [[u64; 8]; 8] = core::array::from_fn(|i| core::array::from_fn(|j| (8 * i + j) as u64));
-            core::mem::transmute(turned(core::mem::transmute::<[[u64; 8]; 8], [__m512i; 8]>(rows)))
+            let rows: [[u64; 8]; 8] =
+                core::array::from_fn(|i| core::array::from_fn(|j| (8 * i + j) as u64));
+            core::mem::transmute(turned(core::mem::transmute::<[[u64; 8]; 8], [__m512i; 8]>(
+                rows,
+            )))
         };
         assert!((0..64).all(|k| back[k % 8][k / 8] == k as u64));
     }
@@ -114,9 +128,20 @@ fn sums_of_pairs_equal_the_portable_ones() {
         return;
     }
     let mut rng = StdRng::seed_from_u64(3);
-    let mut special = vec![G1Affine::zero(), G1Affine::generator(), -G1Affine::generator()];
+    let mut special = vec![
+        G1Affine::zero(),
+        G1Affine::generator(),
+        -G1Affine::generator(),
+    ];
     special.extend([Fq::zero(), -Fq::from(40u64), Fq::from(u64::MAX), -Fq::ONE].map(point_near));
-    for (pairs, often) in [(1usize, 2), (7, 2), (64, 3), (2048, 2000), (5003, 50_000), (4099, 7)] {
+    for (pairs, often) in [
+        (1usize, 2),
+        (7, 2),
+        (64, 3),
+        (2048, 2000),
+        (5003, 50_000),
+        (4099, 7),
+    ] {
         let points: Vec<G1Affine> = (0..300)
             .map(|_| {
                 if rng.gen_range(0..often) == 0 {
@@ -136,7 +161,11 @@ fn sums_of_pairs_equal_the_portable_ones() {
         for k in 0..pairs {
             let left = rng.gen_range(0..600u32);
             // equal and opposite points only where they are meant to be frequent
-            let right = if rng.gen_range(0..often) == 0 { left ^ rng.gen_range(0..2) } else { rng.gen_range(0..600) };
+            let right = if rng.gen_range(0..often) == 0 {
+                left ^ rng.gen_range(0..2)
+            } else {
+                rng.gen_range(0..600)
+            };
             let load = |id: u32| {
                 let p = points[(id >> 1) as usize];
                 plain(&if id & 1 == 1 { -p } else { p })
@@ -187,12 +216,24 @@ fn products_equal_the_portable_ones() {
         assert_eq!(msm(&bases, &bits, 254), expected);
         for window in [5, 13, 16, 17] {
             assert_eq!(FixedBase::new(&bases, window).msm(&bits), expected);
-            assert_eq!(FixedBaseMsm::<g1::Config>::new(&bases, window).msm(&scalars), expected);
+            assert_eq!(
+                FixedBaseMsm::<g1::Config>::new(&bases, window).msm(&scalars),
+                expected
+            );
         }
-        assert!(FixedBase::new(&bases, 13).msm(&vec![BigInt::zero(); n]).is_zero());
-        let small: Vec<BigInt<4>> = (0..n).map(|_| BigInt::from(rng.gen_range(0..1u64 << 13))).collect();
+        assert!(
+            FixedBase::new(&bases, 13)
+                .msm(&vec![BigInt::zero(); n])
+                .is_zero()
+        );
+        let small: Vec<BigInt<4>> = (0..n)
+            .map(|_| BigInt::from(rng.gen_range(0..1u64 << 13)))
+            .collect();
         let wide: Vec<Fr> = small.iter().map(|s| Fr::from_bigint(*s).unwrap()).collect();
-        assert_eq!(msm(&bases, &small, 13).into_affine(), G1Projective::msm(&bases, &wide).unwrap().into_affine());
+        assert_eq!(
+            msm(&bases, &small, 13).into_affine(),
+            G1Projective::msm(&bases, &wide).unwrap().into_affine()
+        );
     }
 }
 
@@ -204,9 +245,22 @@ fn coset_products_equal_those_of_ark_poly() {
     let mut rng = StdRng::seed_from_u64(7);
     for log in [7u32, 8, 9, 12, 13, 16] {
         let n = 1usize << log;
-        let edge = [Fr::from(0u64), -Fr::from(1u64), Fr::from(1u64), Fr::from(u64::MAX)];
+        let edge = [
+            Fr::from(0u64),
+            -Fr::from(1u64),
+            Fr::from(1u64),
+            Fr::from(u64::MAX),
+        ];
         let mut draw = |kind: usize| -> Vec<Fr> {
-            (0..n).map(|k| if kind == 0 { Fr::rand(&mut rng) } else { edge[k * kind % 4] }).collect()
+            (0..n)
+                .map(|k| {
+                    if kind == 0 {
+                        Fr::rand(&mut rng)
+                    } else {
+                        edge[k * kind % 4]
+                    }
+                })
+                .collect()
         };
         for kind in 0..4 {
             let (mut a, mut b) = (draw(kind), draw(kind / 2));
@@ -217,7 +271,11 @@ fn coset_products_equal_those_of_ark_poly() {
                 domain.ifft_in_place(v);
                 coset.fft_in_place(v);
             }
-            let expected: Vec<BigInt<4>> = a.iter().zip(&b).map(|(a, b)| (*a * b).into_bigint()).collect();
+            let expected: Vec<BigInt<4>> = a
+                .iter()
+                .zip(&b)
+                .map(|(a, b)| (*a * b).into_bigint())
+                .collect();
             assert!(product == expected, "2^{log} rows");
         }
     }
@@ -249,28 +307,53 @@ fn lane_costs() {
             })
             .min()
             .unwrap();
-        println!("{name}: {:.1} ns each, {:.2} ms", best as f64 / count as f64, best as f64 / 1e6);
+        println!(
+            "{name}: {:.1} ns each, {:.2} ms",
+            best as f64 / count as f64,
+            best as f64 / 1e6
+        );
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
     pool.install(|| {
         let packed: Vec<Packed> = bases.iter().map(|p| Packed::new(&plain(p))).collect();
         let (mut adder, mut out) = (Adder::new(), vec![Packed::INFINITY; 2048]);
         time("additions in cache", 2048 * 16, &mut || {
             for k in 0..2048 * 16u32 {
-                adder.push(&packed, k * 14 % 4096, (k * 14 + 6) % 4096, k as usize % 2048, &mut out);
+                adder.push(
+                    &packed,
+                    k * 14 % 4096,
+                    (k * 14 + 6) % 4096,
+                    k as usize % 2048,
+                    &mut out,
+                );
             }
         });
         let v = Fq::rand(&mut rng);
         let mut w = v;
-        time("scalar inversions", 1000, &mut || (0..1000).for_each(|_| w = w.inverse().unwrap() + v));
-        time("scalar products", 100_000, &mut || (0..100_000).for_each(|_| w *= v));
+        time("scalar inversions", 1000, &mut || {
+            (0..1000).for_each(|_| w = w.inverse().unwrap() + v)
+        });
+        time("scalar products", 100_000, &mut || {
+            (0..100_000).for_each(|_| w *= v)
+        });
         println!("{w}");
-        time("4096 points", 1, &mut || _ = msm(&bases, &bits[..1 << 12], 254));
-        time("4096 points, stock", 1, &mut || _ = G1Projective::msm(&bases, &scalars[..1 << 12]));
-        let many: Vec<G1Affine> = (0..1 << 16).map(|k| (bases[k % 4096] + bases[k / 4096]).into_affine()).collect();
+        time("4096 points", 1, &mut || {
+            _ = msm(&bases, &bits[..1 << 12], 254)
+        });
+        time("4096 points, stock", 1, &mut || {
+            _ = G1Projective::msm(&bases, &scalars[..1 << 12])
+        });
+        let many: Vec<G1Affine> = (0..1 << 16)
+            .map(|k| (bases[k % 4096] + bases[k / 4096]).into_affine())
+            .collect();
         for window in [15, 16, 17] {
             let table = FixedBase::new(&many, window);
-            time(&format!("quotient, {window} bits"), 1, &mut || _ = table.msm(&bits));
+            time(&format!("quotient, {window} bits"), 1, &mut || {
+                _ = table.msm(&bits)
+            });
         }
     });
 }

@@ -74,16 +74,6 @@ pub fn bundle() -> &'static Path {
         .leak()
 }
 
-trait Leak {
-    fn leak(self) -> &'static Path;
-}
-
-impl Leak for std::path::PathBuf {
-    fn leak(self) -> &'static Path {
-        Box::leak(self.into_boxed_path())
-    }
-}
-
 /// A copy to do harm to.
 pub fn copy() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
