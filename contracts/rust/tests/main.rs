@@ -6,6 +6,7 @@
 mod conformance;
 mod devchain;
 mod flow;
+mod history;
 mod http;
 mod measure;
 mod member;

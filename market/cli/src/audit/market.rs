@@ -72,8 +72,6 @@ pub struct Place {
     pub chain_id: u64,
     /// The market.
     pub market: Address,
-    /// The pool.
-    pub pool: Address,
     /// Whether to change anything.
     pub commit: bool,
 }

@@ -4,6 +4,7 @@
 //! from the rules of the contracts, written down here a second time. What a node said (status, logs) is compared with
 //! that. Nothing is executed on an EVM, and without `--rpc` no socket is opened.
 
+mod datasets;
 mod fault;
 mod market;
 mod pool;
@@ -16,7 +17,8 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-pub use report::{AuditReport, Topic};
+pub use report::AuditReport;
+use report::Topic;
 
 use crate::args::AuditArgs;
 use crate::bundle::chain::ChainReader;
@@ -331,14 +333,9 @@ pub fn show(command: &str, report: &AuditReport, json: bool) -> Result<(), CliEr
         return report.error().map_or(Ok(()), Err);
     }
     output::json(&serde_json::to_value(report).unwrap_or_default())?;
-    match report.error() {
-        None => Ok(()),
-        Some(error) => {
-            // The report is the one document on stdout; the error must not follow it there.
-            error.report(false);
-            std::process::exit(i32::from(error.exit_code()));
-        }
-    }
+    report
+        .error()
+        .map_or(Ok(()), |error| Err(error.after_document()))
 }
 
 /// Looks every transaction up on a node.

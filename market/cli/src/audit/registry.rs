@@ -25,7 +25,8 @@ pub struct Dataset {
     pub admin: Address,
     /// Who accepts answers now.
     pub custodian: Address,
-    issuers: HashSet<Address>,
+    /// Who may register people.
+    pub issuers: HashSet<Address>,
     /// Least payment by token.
     pub prices: HashMap<Address, U256>,
     slots: u32,
@@ -33,8 +34,10 @@ pub struct Dataset {
     /// Root of the slot bases.
     pub root: Word,
     blinding: G1Affine,
-    epoch: u32,
-    next_epoch_at: u64,
+    /// Present epoch.
+    pub epoch: u32,
+    /// When a timed epoch ends, Unix time in seconds.
+    pub next_epoch_at: u64,
     /// Chunks and members of each snapshot, the first has id 1.
     pub snapshots: Vec<(u32, u32)>,
     members: u32,
@@ -58,7 +61,8 @@ struct Slot {
 /// All datasets of a registry.
 #[derive(Default)]
 pub struct Registry {
-    datasets: BTreeMap<u32, Dataset>,
+    /// By number, from 1.
+    pub datasets: BTreeMap<u32, Dataset>,
 }
 
 /// Where a registry is and how closely to look.
@@ -76,29 +80,46 @@ pub struct Setting<'a> {
     pub bases: Option<(DatasetId, &'a [[Word; 2]])>,
 }
 
-/// Levels of a tree with at least `slots` leaves.
-const fn levels(slots: u32) -> usize {
-    if slots <= 1 {
-        0
-    } else {
-        (u32::BITS - (slots - 1).leading_zeros()) as usize
-    }
-}
-
-fn same_family(a: &VerifyingKey, b: &VerifyingKey) -> bool {
-    a.shape.slots == b.shape.slots
-        && a.basis_root == b.basis_root
-        && a.blinding == b.blinding
-        && a.alpha == b.alpha
-        && a.beta == b.beta
-        && a.gammas[1] == b.gammas[1]
-        && a.gammas[3] == b.gammas[3]
-        && a.results == b.results
-        && a.results_blinding == b.results_blinding
-}
-
 impl Dataset {
-    fn period(&self) -> u32 {
+    /// A dataset that nobody has joined.
+    pub fn new(
+        params: &DatasetParams,
+        key: &VerifyingKey,
+        slots: u32,
+        depth: usize,
+        moment: &Moment,
+    ) -> Self {
+        let mut prices = HashMap::new();
+        if !params.token.is_zero() {
+            prices.insert(params.token, params.price.to::<U256>());
+        }
+        Self {
+            params: params.clone(),
+            admin: moment.sender,
+            custodian: params.custodian,
+            issuers: HashSet::new(),
+            prices,
+            slots,
+            depth,
+            root: key.basis_root,
+            blinding: key.blinding,
+            epoch: 0,
+            next_epoch_at: moment
+                .timestamp
+                .saturating_add(u64::from(params.epochLength)),
+            snapshots: Vec::new(),
+            members: 0,
+            chunks: Vec::new(),
+        }
+    }
+
+    /// Number of chunks, and members now.
+    pub fn size(&self) -> (u32, u32) {
+        (self.chunks.len() as u32, self.members)
+    }
+
+    /// What is written now is contained in this snapshot.
+    pub fn period(&self) -> u32 {
         self.snapshots.len() as u32 + 1
     }
 
@@ -126,7 +147,8 @@ impl Dataset {
         (slot.joined <= snapshot && left.is_none_or(|left| snapshot < left)).then_some(slot.member)
     }
 
-    fn pending(&self) -> bool {
+    /// Whether members whose consent lapsed are still counted.
+    pub fn pending(&self) -> bool {
         self.chunks
             .iter()
             .any(|chunk| chunk.sums.pending(self.epoch) > 0)
@@ -175,7 +197,8 @@ fn points(words: &[Point]) -> Result<Vec<G1Affine>, Fault> {
         .collect()
 }
 
-fn event(event: Event) -> EventBody {
+/// An event of the registry.
+pub fn event(event: Event) -> EventBody {
     EventBody::Registry(event)
 }
 
@@ -187,191 +210,18 @@ impl Registry {
             .ok_or_else(|| rule("UnknownDataset"))
     }
 
-    fn get_mut(&mut self, id: DatasetId) -> Result<&mut Dataset, Fault> {
+    /// A dataset to change.
+    pub fn get_mut(&mut self, id: DatasetId) -> Result<&mut Dataset, Fault> {
         self.datasets
             .get_mut(&id.0)
             .ok_or_else(|| rule("UnknownDataset"))
     }
 
     /// A dataset that the sender administers.
-    fn owned(&mut self, id: DatasetId, moment: &Moment) -> Result<&mut Dataset, Fault> {
+    pub fn owned(&mut self, id: DatasetId, moment: &Moment) -> Result<&mut Dataset, Fault> {
         let dataset = self.get_mut(id)?;
         require(dataset.admin == moment.sender, "NotAdmin")?;
         Ok(dataset)
-    }
-
-    /// Creates a dataset.
-    pub fn create(
-        &mut self,
-        params: &DatasetParams,
-        circuits: &BTreeMap<Word, VerifyingKey>,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let priced = params.token.is_zero() == params.price.is_zero();
-        let sound = (1..=255).contains(&params.columns)
-            && params.minCohort > 0
-            && params.minCell > 0
-            && params.rewardBps <= 10_000
-            && !params.custodian.is_zero()
-            && priced;
-        require(sound, "InvalidParams")?;
-        let find = |id: B256| circuits.get(&id.0).ok_or_else(|| rule("UnknownCircuit"));
-        let four = (!params.circuitK4.is_zero())
-            .then(|| find(params.circuitK4))
-            .transpose()?;
-        require(
-            params.circuitK8Low.is_zero() == params.circuitK8High.is_zero(),
-            "InvalidParams",
-        )?;
-        let eight = match params.circuitK8Low.is_zero() {
-            true => None,
-            false => Some((find(params.circuitK8Low)?, find(params.circuitK8High)?)),
-        };
-        if let Some(key) = four {
-            let whole =
-                key.shape.columns == 4 && key.shape.lo == 0 && key.shape.hi == key.shape.slots;
-            require(whole, "InvalidParams")?;
-        }
-        if let Some((low, high)) = eight {
-            let whole = low.shape.columns == 8
-                && high.shape.columns == 8
-                && low.shape.lo == 0
-                && low.shape.hi == high.shape.lo
-                && high.shape.hi == high.shape.slots
-                && same_family(low, high)
-                && four.is_none_or(|four| same_family(low, four));
-            require(whole, "InvalidParams")?;
-        }
-        let key = eight
-            .map(|(low, _)| low)
-            .or(four)
-            .ok_or_else(|| rule("InvalidParams"))?;
-        let slots = u32::try_from(key.shape.slots).map_err(|_| rule("InvalidParams"))?;
-        let id = self.datasets.len() as u32 + 1;
-        if commit {
-            let mut prices = HashMap::new();
-            if !params.token.is_zero() {
-                prices.insert(params.token, params.price.to::<U256>());
-            }
-            let dataset = Dataset {
-                params: params.clone(),
-                admin: moment.sender,
-                custodian: params.custodian,
-                issuers: HashSet::new(),
-                prices,
-                slots,
-                depth: levels(slots),
-                root: key.basis_root,
-                blinding: key.blinding,
-                epoch: 0,
-                next_epoch_at: moment
-                    .timestamp
-                    .saturating_add(u64::from(params.epochLength)),
-                snapshots: Vec::new(),
-                members: 0,
-                chunks: Vec::new(),
-            };
-            self.datasets.insert(id, dataset);
-        }
-        let created = ICohortRegistry::DatasetCreated {
-            datasetId: U256::from(id),
-            admin: moment.sender,
-            params: params.clone(),
-        };
-        Ok(Effect::of(
-            Topic::Datasets,
-            event(Event::DatasetCreated(created)),
-        ))
-    }
-
-    /// Hands a dataset over.
-    pub fn transfer_admin(
-        &mut self,
-        id: DatasetId,
-        admin: Address,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let dataset = self.owned(id, moment)?;
-        require(!admin.is_zero(), "InvalidParams")?;
-        if commit {
-            dataset.admin = admin;
-        }
-        let moved = ICohortRegistry::AdminTransferred {
-            datasetId: U256::from(id.0),
-            from: moment.sender,
-            to: admin,
-        };
-        Ok(Effect::of(
-            Topic::Datasets,
-            event(Event::AdminTransferred(moved)),
-        ))
-    }
-
-    /// Lets an issuer register people, or stops it.
-    pub fn set_issuer(
-        &mut self,
-        id: DatasetId,
-        issuer: Address,
-        allowed: bool,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let dataset = self.owned(id, moment)?;
-        if commit && allowed {
-            dataset.issuers.insert(issuer);
-        } else if commit {
-            dataset.issuers.remove(&issuer);
-        }
-        let set = ICohortRegistry::IssuerSet {
-            datasetId: U256::from(id.0),
-            issuer,
-            allowed,
-        };
-        Ok(Effect::of(Topic::Datasets, event(Event::IssuerSet(set))))
-    }
-
-    /// Names another custodian.
-    pub fn set_custodian(
-        &mut self,
-        id: DatasetId,
-        custodian: Address,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let dataset = self.owned(id, moment)?;
-        require(!custodian.is_zero(), "InvalidParams")?;
-        if commit {
-            dataset.custodian = custodian;
-        }
-        let set = ICohortRegistry::CustodianSet {
-            datasetId: U256::from(id.0),
-            custodian,
-        };
-        Ok(Effect::of(Topic::Datasets, event(Event::CustodianSet(set))))
-    }
-
-    /// Sets a price.
-    pub fn set_price(
-        &mut self,
-        id: DatasetId,
-        token: Address,
-        price: u128,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let dataset = self.owned(id, moment)?;
-        require(!token.is_zero(), "InvalidParams")?;
-        if commit {
-            dataset.prices.insert(token, U256::from(price));
-        }
-        let set = ICohortRegistry::PriceSet {
-            datasetId: U256::from(id.0),
-            token,
-            price: salus_contracts::primitives::aliases::U96::saturating_from(price),
-        };
-        Ok(Effect::of(Topic::Datasets, event(Event::PriceSet(set))))
     }
 
     /// Registers people.
@@ -552,39 +402,6 @@ impl Registry {
         Ok(Effect::of(Topic::Changes, event(Event::MemberLeft(left))))
     }
 
-    /// Enters the next epoch.
-    pub fn advance_epoch(
-        &mut self,
-        id: DatasetId,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let dataset = self.get_mut(id)?;
-        let length = u64::from(dataset.params.epochLength);
-        if length == 0 {
-            require(moment.sender == dataset.admin, "NotAdmin")?;
-        } else {
-            require(moment.timestamp >= dataset.next_epoch_at, "EpochNotDue")?;
-        }
-        require(!dataset.pending(), "ExpiryPending")?;
-        let epoch = dataset
-            .epoch
-            .checked_add(1)
-            .ok_or_else(|| rule("InvalidParams"))?;
-        if commit {
-            dataset.epoch = epoch;
-            dataset.next_epoch_at = dataset.next_epoch_at.saturating_add(length);
-        }
-        let advanced = ICohortRegistry::EpochAdvanced {
-            datasetId: U256::from(id.0),
-            epoch,
-        };
-        Ok(Effect::of(
-            Topic::Datasets,
-            event(Event::EpochAdvanced(advanced)),
-        ))
-    }
-
     /// Removes the lapsed members of a chunk.
     pub fn expire(
         &mut self,
@@ -614,38 +431,6 @@ impl Registry {
         Ok(Effect::of(
             Topic::Changes,
             event(Event::ChunkExpired(expired)),
-        ))
-    }
-
-    /// Fixes the membership.
-    pub fn snapshot(
-        &mut self,
-        id: DatasetId,
-        moment: &Moment,
-        commit: bool,
-    ) -> Result<Effect, Fault> {
-        let dataset = self.get_mut(id)?;
-        let allowed = moment.sender == dataset.admin || moment.sender == dataset.custodian;
-        require(allowed, "NotAdmin")?;
-        let due = dataset.params.epochLength != 0 && moment.timestamp >= dataset.next_epoch_at;
-        require(!due, "EpochDue")?;
-        require(!dataset.pending(), "ExpiryPending")?;
-        let snapshot = dataset.period();
-        require(snapshot < (1 << 24) - 1, "InvalidParams")?;
-        let (chunks, members) = (dataset.chunks.len() as u32, dataset.members);
-        if commit {
-            dataset.snapshots.push((chunks, members));
-        }
-        let taken = ICohortRegistry::SnapshotTaken {
-            datasetId: U256::from(id.0),
-            snapshotId: snapshot,
-            epoch: dataset.epoch,
-            chunks,
-            members,
-        };
-        Ok(Effect::of(
-            Topic::Snapshots,
-            event(Event::SnapshotTaken(taken)),
         ))
     }
 }

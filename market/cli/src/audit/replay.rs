@@ -267,7 +267,6 @@ impl<'a> Replay<'a> {
         let market = MarketPlace {
             chain_id: at.chain_id,
             market: at.market,
-            pool: at.pool,
             commit,
         };
         let pool = PoolPlace {

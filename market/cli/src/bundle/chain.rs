@@ -208,7 +208,7 @@ mod tests {
         Mined {
             block: u64::from(seed),
             timestamp: 7,
-            success: seed % 2 == 0,
+            success: seed.is_multiple_of(2),
             gas_used: 21_000,
             raw: vec![seed; usize::from(seed)].into(),
             logs: vec![RawLog {

@@ -1,5 +1,7 @@
 //! A small world with real proofs, and everything that somebody could do to its bundle.
 
+#![allow(clippy::unwrap_used)]
+
 mod tampering;
 mod world;
 

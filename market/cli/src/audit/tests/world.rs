@@ -27,7 +27,7 @@ use salus_schema::codebook::Codebook;
 use salus_schema::plan::CircuitClass;
 use salus_schema::planner;
 use salus_schema::query::Query;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
@@ -58,20 +58,15 @@ missing = ["NA"]
 
 /// The bundle, written once.
 pub fn bundle() -> &'static Path {
-    static BUNDLE: OnceLock<TempDir> = OnceLock::new();
-    BUNDLE
-        .get_or_init(|| {
-            let dir = tempfile::tempdir().unwrap();
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(live(&dir.path().join("bundle")));
-            dir
-        })
-        .path()
-        .join("bundle")
-        .leak()
+    static BUNDLE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = BUNDLE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bundle");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(live(&path));
+        (dir, path)
+    });
+    path
 }
 
 /// A copy to do harm to.
@@ -125,7 +120,7 @@ impl World {
     fn new_person(&mut self, index: usize) -> Person {
         let codes = [
             2 + (index % 2) as u8,
-            if index % 17 == 0 {
+            if index.is_multiple_of(17) {
                 1
             } else {
                 2 + (index * 7 % 50) as u8
