@@ -15,6 +15,7 @@ mod report;
 mod rows;
 mod sums;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use report::AuditReport;
