@@ -15,7 +15,6 @@ mod report;
 mod rows;
 mod sums;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use report::AuditReport;
