@@ -154,10 +154,10 @@ mod tests {
     fn refuses_twist_points_outside_the_subgroup() {
         let mut x = Fq2::new(Fq::from(1u64), Fq::from(0u64));
         let point = loop {
-            if let Some(p) = G2Affine::get_point_from_x_unchecked(x, false) {
-                if !p.is_in_correct_subgroup_assuming_on_curve() {
-                    break p;
-                }
+            if let Some(p) = G2Affine::get_point_from_x_unchecked(x, false)
+                && !p.is_in_correct_subgroup_assuming_on_curve()
+            {
+                break p;
             }
             x.c0 += Fq::from(1u64);
         };
