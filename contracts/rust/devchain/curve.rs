@@ -368,6 +368,7 @@ mod tests {
 
     /// Prints the ratio that the module's opening claims; run with `--ignored --nocapture`.
     #[test]
+    // A measurement, not a check: its figures depend on the machine, so it runs by hand only.
     #[ignore = "measurement"]
     fn measure_multiplication() {
         let mut rng = StdRng::seed_from_u64(3);

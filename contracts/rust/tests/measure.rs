@@ -42,6 +42,7 @@ async fn throughput(node: Node) {
 
 /// Where the time of one batch goes: curve arithmetic (first run less second) or the interpreter (second run).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// A measurement, not a check: its figures depend on the machine, so it runs by hand only.
 #[ignore = "measurement"]
 async fn measure_one_batch() {
     let chain = embedded();
@@ -63,6 +64,7 @@ async fn measure_one_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// A measurement, not a check: its figures depend on the machine, so it runs by hand only.
 #[ignore = "measurement"]
 async fn measure_opt_ins() {
     throughput(Node::of(embedded())).await;
@@ -84,6 +86,7 @@ fn resident() -> Option<u64> {
 
 /// Many transactions of 100 KB of calldata each.
 #[test]
+// A measurement, not a check: its figures depend on the machine, so it runs by hand only.
 #[ignore = "measurement"]
 fn measure_memory() {
     const TRANSACTIONS: u64 = 3_000;
@@ -113,6 +116,7 @@ fn measure_memory() {
 
 /// Serves for a while, for trying a browser or a script by hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// A server to try by hand, not a check: it would only hold up the run.
 #[ignore = "by hand"]
 async fn serve_for_a_minute() {
     let config = salus_contracts::devchain::ServerConfig {

@@ -289,6 +289,7 @@ fn thread_cpu() -> u64 {
 
 /// `cargo test --release -p salus-prover -- --ignored --nocapture lane_costs`
 #[test]
+// A timing, not a check: its figures depend on the machine, so it runs by hand only.
 #[ignore = "timing"]
 fn lane_costs() {
     if !available() {
