@@ -1,0 +1,1 @@
+//! Bootstrapped queries on tfhe: proven compact lists, AND, histogram, exact digits, squashed openings.

@@ -1,0 +1,1 @@
+//! Encrypted cubes: ring arithmetic, encryption, running sums, linear forms, upload checks.
