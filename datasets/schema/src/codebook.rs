@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use crate::column::{Column, MAX_TEXT, PhysicalCodes, Value};
+use crate::cube::{Cube, CubeError, MAX_CUBES};
 use crate::decimal::Decimal;
 use crate::plan::ColumnIndex;
 
@@ -132,6 +133,18 @@ pub enum CodebookError {
         field: &'static str,
         text: String,
     },
+    #[error("cube `{cube}`: there is no column `{column}`; name columns of this codebook")]
+    CubeColumn { cube: String, column: String },
+    #[error("cube `{cube}`: {error}")]
+    Cube { cube: String, error: CubeError },
+    #[error("cube `{cube}`: modulus `{found}` is not known; write counts or sums")]
+    CubeModulus { cube: String, found: String },
+    #[error(
+        "cube `{cube}` has the name, or the columns and modulus, of cube `{other}`; publish each cube once"
+    )]
+    RepeatedCube { cube: String, other: String },
+    #[error("{found} cubes are more than {MAX_CUBES}; every member uploads each of them")]
+    TooManyCubes { found: usize },
 }
 
 /// Which part of a logical column a physical column holds.
@@ -164,6 +177,7 @@ pub struct Codebook {
     pub(crate) person_key: Option<String>,
     pub(crate) columns: Vec<Column>,
     pub(crate) first_physical: Vec<u16>,
+    pub(crate) cubes: Vec<Cube>,
 }
 
 impl Codebook {
@@ -214,6 +228,7 @@ impl Codebook {
             person_key,
             columns,
             first_physical,
+            cubes: Vec::new(),
         })
     }
 

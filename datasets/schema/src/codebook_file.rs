@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codebook::{CODEBOOK_VERSION, Codebook, CodebookError};
 use crate::column::{Category, Column, ColumnKind};
+use crate::cube::ModulusClass;
 use crate::decimal::Decimal;
 use crate::digest::keccak256;
 
@@ -16,6 +17,32 @@ struct CodebookForm {
     person_key: Option<String>,
     #[serde(default)]
     columns: Vec<ColumnForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cubes: Vec<CubeForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CubeForm {
+    name: String,
+    columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modulus: Option<String>,
+}
+
+impl CubeForm {
+    fn class(&self) -> Result<ModulusClass, CodebookError> {
+        let Some(word) = &self.modulus else {
+            return Ok(ModulusClass::default());
+        };
+        [ModulusClass::Counts, ModulusClass::Sums]
+            .into_iter()
+            .find(|class| class.word() == word)
+            .ok_or_else(|| CodebookError::CubeModulus {
+                cube: self.name.clone(),
+                found: word.clone(),
+            })
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -247,7 +274,11 @@ impl Codebook {
             .into_iter()
             .map(ColumnForm::read)
             .collect::<Result<_, _>>()?;
-        Self::new(form.name, form.person_key, columns)
+        let codebook = Self::new(form.name, form.person_key, columns)?;
+        let cubes = form.cubes.iter();
+        let cubes = cubes.map(|cube| codebook.cube(&cube.name, &cube.columns, cube.class()?));
+        let cubes = cubes.collect::<Result<_, _>>()?;
+        codebook.with_cubes(cubes)
     }
 
     /// The codebook as TOML, for people to read and edit; [`Codebook::from_toml`] reads it back unchanged.
@@ -273,6 +304,16 @@ impl Codebook {
             name: self.name.clone(),
             person_key: self.person_key.clone(),
             columns: self.columns.iter().map(ColumnForm::of).collect(),
+            cubes: self
+                .cubes
+                .iter()
+                .map(|cube| CubeForm {
+                    name: cube.name().to_owned(),
+                    columns: self.cube_column_names(cube),
+                    modulus: (cube.modulus() != ModulusClass::default())
+                        .then(|| cube.modulus().word().to_owned()),
+                })
+                .collect(),
         }
     }
 }

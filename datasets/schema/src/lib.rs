@@ -9,7 +9,8 @@
 //!    have one form and one hash. What cannot be asked is a [`refusal`] with a stable code, the place in the text, the reason
 //!    and what could be asked instead.
 //! 3. [`planner`] turns a query into a [`plan`]: the public tables that circuits and contracts see, in canonical bytes.
-//! 4. [`answer`] suppresses small groups and reads published values back into rows.
+//! 4. [`cube`] says which cells of an encrypted contingency table a plan adds up, and proposes such tables.
+//! 5. [`answer`] suppresses small groups and reads published values back into rows.
 //!
 //! Missing values follow SQL's three-valued logic: a comparison with a missing value is not true, and neither is its NOT.
 //! A record without a value in a group column is in no group. `COUNT(*)` counts records without a measured value, the other
@@ -48,6 +49,7 @@ pub mod answer;
 pub mod codebook;
 pub mod codeset;
 pub mod column;
+pub mod cube;
 pub mod decimal;
 pub mod filter;
 pub mod grid;
@@ -58,6 +60,8 @@ pub mod query;
 pub mod refusal;
 
 mod codebook_file;
+mod cube_forms;
+mod cube_proposal;
 mod digest;
 mod query_json;
 mod render;
