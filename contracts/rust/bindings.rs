@@ -21,6 +21,11 @@ sol!(
 );
 sol!(
     #[derive(Debug, PartialEq, Eq)]
+    ICommittee,
+    "artifacts/ICommittee.json"
+);
+sol!(
+    #[derive(Debug, PartialEq, Eq)]
     IRewardPool,
     "artifacts/IRewardPool.json"
 );

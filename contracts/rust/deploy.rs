@@ -10,19 +10,21 @@ use serde::{Deserialize, Serialize};
 
 const ANSWER_VERIFIER: &str = include_str!("../artifacts/AnswerVerifier.json");
 const COHORT_REGISTRY: &str = include_str!("../artifacts/CohortRegistry.json");
+const COMMITTEE: &str = include_str!("../artifacts/Committee.json");
 const QUERY_MARKET: &str = include_str!("../artifacts/QueryMarket.json");
 const REWARD_POOL: &str = include_str!("../artifacts/RewardPool.json");
 const CLAIM_VERIFIER: &str = include_str!("../artifacts/SignatureClaimVerifier.json");
 const TOKEN: &str = include_str!("../artifacts/SalusToken.json");
 
 /// The compiled contracts: ABI and creation bytecode as JSON.
-pub(crate) fn artifacts() -> [(Contract, &'static str); 6] {
+pub(crate) fn artifacts() -> [(Contract, &'static str); 7] {
     [
         (Contract::CohortRegistry, COHORT_REGISTRY),
         (Contract::QueryMarket, QUERY_MARKET),
         (Contract::AnswerVerifier, ANSWER_VERIFIER),
         (Contract::RewardPool, REWARD_POOL),
         (Contract::ClaimVerifier, CLAIM_VERIFIER),
+        (Contract::Committee, COMMITTEE),
         (Contract::Token, TOKEN),
     ]
 }
@@ -31,7 +33,7 @@ pub(crate) fn artifacts() -> [(Contract, &'static str); 6] {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
-    /// Format of this file.
+    /// Format of this file: 1 without committee, 2 with it.
     pub version: u32,
     /// EIP-155 id of the chain.
     pub chain_id: u64,
@@ -49,6 +51,9 @@ pub struct Deployment {
     pub claim_verifier: Address,
     /// Payment token of this deployment; datasets may accept others.
     pub token: Address,
+    /// Key holders of the sealed path; deployments made before there was one take proven answers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committee: Option<Address>,
 }
 
 /// What researchers pay with.
@@ -104,10 +109,20 @@ pub async fn deploy(
         (registry, claim_verifier).abi_encode_params(),
     )
     .await?;
+    // Each of the two names the other: the committee comes first and the market takes the sender's address after it.
+    let committee_nonce = deployer.next_nonce().await?;
+    let expected = deployer.address().create(committee_nonce + 1);
+    let (committee, _) = put(
+        Contract::Committee,
+        COMMITTEE,
+        (registry, pool, expected).abi_encode_params(),
+    )
+    .await?;
+    // The market's constructor refuses a committee that names another market.
     let (market, _) = put(
         Contract::QueryMarket,
         QUERY_MARKET,
-        (registry, verifier, pool).abi_encode_params(),
+        (registry, verifier, pool, committee).abi_encode_params(),
     )
     .await?;
     let token = match token {
@@ -116,7 +131,7 @@ pub async fn deploy(
     };
     let chain = deployer.chain().clone();
     let deployment = Deployment {
-        version: 1,
+        version: 2,
         chain_id: chain.id(),
         block,
         registry,
@@ -125,6 +140,7 @@ pub async fn deploy(
         pool,
         claim_verifier,
         token,
+        committee: Some(committee),
     };
     let client = Client::new(chain, deployment)?;
     for words in circuits {
@@ -192,6 +208,26 @@ mod tests {
             "token":"0x0000000000000000000000000000000000000006"}"#;
         let deployment: Deployment = serde_json::from_str(frozen).unwrap();
         assert_eq!(deployment.token, Address::with_last_byte(6));
+        assert_eq!(deployment.committee, None);
+        let again = serde_json::to_value(&deployment).unwrap();
+        assert_eq!(
+            again,
+            serde_json::from_str::<serde_json::Value>(frozen).unwrap()
+        );
+    }
+
+    #[test]
+    fn deployments_with_a_committee_decode() {
+        let frozen = r#"{"version":2,"chain_id":31337,"block":1,
+            "registry":"0x0000000000000000000000000000000000000001",
+            "market":"0x0000000000000000000000000000000000000002",
+            "verifier":"0x0000000000000000000000000000000000000003",
+            "pool":"0x0000000000000000000000000000000000000004",
+            "claim_verifier":"0x0000000000000000000000000000000000000005",
+            "token":"0x0000000000000000000000000000000000000006",
+            "committee":"0x0000000000000000000000000000000000000007"}"#;
+        let deployment: Deployment = serde_json::from_str(frozen).unwrap();
+        assert_eq!(deployment.committee, Some(Address::with_last_byte(7)));
         let again = serde_json::to_value(&deployment).unwrap();
         assert_eq!(
             again,

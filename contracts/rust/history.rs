@@ -5,7 +5,10 @@
 
 mod action;
 
-pub use action::{Action, ClaimProof, Creation, Rectification, claim_proof, creation_matches};
+pub use action::{
+    Action, BondKey, ClaimProof, CommitteeAction, Creation, Rectification, Report, claim_proof,
+    creation_matches,
+};
 
 use crate::{
     client::{Chain, ChainError, Client, EventBody},
@@ -151,6 +154,7 @@ pub fn log_of(event: &EventBody, at: &Deployment) -> Option<RawLog> {
         EventBody::Market(event) => (at.market, event.to_log_data()),
         EventBody::Verifier(event) => (at.verifier, event.to_log_data()),
         EventBody::Pool(event) => (at.pool, event.to_log_data()),
+        EventBody::Committee(event) => (at.committee?, event.to_log_data()),
         EventBody::Unknown(..) => return None,
     };
     Some(RawLog {
@@ -260,7 +264,7 @@ impl Client {
         mut progress: impl FnMut(u64),
     ) -> Result<(), E> {
         let at = self.deployment();
-        let ours = [
+        let mut ours = vec![
             at.registry,
             at.market,
             at.verifier,
@@ -268,6 +272,7 @@ impl Client {
             at.claim_verifier,
             at.token,
         ];
+        ours.extend(at.committee);
         for number in blocks {
             let block = self
                 .chain()

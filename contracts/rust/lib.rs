@@ -2,7 +2,8 @@
 //!
 //! [`client::Chain`] connects to the embedded chain ([`devchain::DevChain`]) or to a JSON-RPC address,
 //! [`deploy::deploy`] puts the contracts there, [`client::Client`] uses them, and [`consent`] makes the
-//! signatures that members give. [`history`] reads what happened back out of signed transactions, offline.
+//! signatures that members give, and [`sealed`] those of key holders and issuers. [`history`] reads what happened back out
+//! of signed transactions, offline.
 
 pub mod bindings;
 pub mod client;
@@ -10,6 +11,7 @@ pub mod consent;
 pub mod deploy;
 pub mod devchain;
 pub mod history;
+pub mod sealed;
 pub mod words;
 
 pub use alloy::primitives;

@@ -530,6 +530,16 @@ contract CohortRegistry is ICohortRegistry, EIP712, ColumnSums {
         return (policy.custodian, policy.rewardBps);
     }
 
+    /// @inheritdoc ICohortRegistry
+    function releaseTerms(uint256 datasetId)
+        external
+        view
+        returns (address custodian, uint32 minCohort, uint32 minCell)
+    {
+        Policy storage policy = _policies[datasetId];
+        return (policy.custodian, policy.minCohort, policy.minCell);
+    }
+
     // ---------------------------------------------------------------- internal reads
 
     function _policy(uint256 datasetId) private view returns (Policy storage policy) {

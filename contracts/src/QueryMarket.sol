@@ -7,14 +7,15 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
 import {ICohortRegistry} from "./interfaces/ICohortRegistry.sol";
-import {IQueryMarket, Query, QueryRequest, QueryStatus} from "./interfaces/IQueryMarket.sol";
+import {ICommittee, SealedAnswer} from "./interfaces/ICommittee.sol";
+import {IQueryMarket, Query, QueryRequest, QueryStatus, SealedEvidence} from "./interfaces/IQueryMarket.sol";
 import {IRewardPool} from "./interfaces/IRewardPool.sol";
 import {Answer, AnswerProof} from "./proof/AnswerProof.sol";
 import {Transcript} from "./proof/Transcript.sol";
 import {Words} from "./proof/Words.sol";
 import {ReleaseLimits, ReleaseRule} from "./ReleaseRule.sol";
 
-/// @title Escrow between researchers and datasets: no proof, no pay
+/// @title Escrow between researchers and datasets: no proof and no quorum, no pay
 contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -23,6 +24,7 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     ICohortRegistry public immutable registry;
     IAnswerVerifier public immutable verifier;
     IRewardPool public immutable rewardPool;
+    ICommittee public immutable committee;
 
     mapping(bytes32 queryId => Query) private _queries;
     /// @inheritdoc IQueryMarket
@@ -30,7 +32,9 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
     /// @inheritdoc IQueryMarket
     mapping(address token => uint256) public obligations;
 
-    constructor(ICohortRegistry registry_, IAnswerVerifier verifier_, IRewardPool rewardPool_) {
+    constructor(ICohortRegistry registry_, IAnswerVerifier verifier_, IRewardPool rewardPool_, ICommittee committee_) {
+        if (committee_.market() != address(this)) revert WrongCommittee();
+        committee = committee_;
         registry = registry_;
         verifier = verifier_;
         rewardPool = rewardPool_;
@@ -110,6 +114,45 @@ contract QueryMarket is IQueryMarket, ReentrancyGuardTransient {
         (q.beneficiary, q.status) = (msg.sender, QueryStatus.Answered);
         q.planHash = 0;
         emit AnswerAccepted(queryId, datasetId, snapshotId, results);
+    }
+
+    /// @inheritdoc IQueryMarket
+    function acceptSealedAnswer(
+        bytes32 queryId,
+        bytes calldata plan,
+        PassResult[] calldata results,
+        SealedEvidence calldata evidence
+    ) external nonReentrant {
+        Query storage q = _queries[queryId];
+        _requireOpen(q.status);
+        if (block.timestamp > q.deadline) revert QueryPastDeadline();
+        if (keccak256(plan) != q.planHash) revert PlanHashMismatch();
+
+        SealedAnswer memory answer;
+        answer.queryId = queryId;
+        answer.datasetId = q.datasetId;
+        answer.snapshotId = q.snapshotId;
+        answer.committeeId = evidence.committeeId;
+        answer.ciphertextHash = evidence.ciphertextHash;
+        answer.planHash = q.planHash;
+        answer.resultsHash = keccak256(abi.encode(results));
+        (address custodian, uint256 minCohort, uint256 minCell) = registry.releaseTerms(answer.datasetId);
+        answer.releaseHash = keccak256(abi.encode(minCohort, minCell));
+        ReleaseRule.check(plan, results, ReleaseLimits(minCohort, minCell));
+        ReleaseRule.checkPlain(results);
+        committee.requireQuorum(answer, evidence.signatures);
+
+        (q.beneficiary, q.status) = (custodian, QueryStatus.Answered);
+        q.planHash = 0;
+        emit SealedAnswerAccepted(
+            queryId,
+            answer.datasetId,
+            answer.snapshotId,
+            evidence.committeeId,
+            evidence.ciphertextHash,
+            custodian,
+            results
+        );
     }
 
     /// @dev Asks the registry what the answer must respect. Its reply is read where it lies: copying the commitments of

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAnswerVerifier, PassResult} from "./interfaces/IAnswerVerifier.sol";
 import {IQueryMarket} from "./interfaces/IQueryMarket.sol";
+import {Bn254} from "./proof/Bn254.sol";
 import {Plan, PlanPass} from "./proof/Plan.sol";
 
 /// @notice What a dataset demands of every answer.
@@ -49,6 +50,20 @@ library ReleaseRule {
                 people += count;
             } else if (step == 3 && bits & 7 != 7) {
                 revert IQueryMarket.InvalidMask(pass);
+            }
+        }
+    }
+    /// @notice Reverts unless results without a proof have the form of a direct answer: no blinding, masked values zero,
+    /// every value below the field's order.
+    function checkPlain(PassResult[] calldata results) internal pure {
+        for (uint256 pass = 0; pass < results.length; pass++) {
+            PassResult calldata result = results[pass];
+            if (result.rho != 0) revert IAnswerVerifier.UnexpectedValue();
+            uint256[] calldata values = result.values;
+            for (uint256 t = 0; t < values.length; t++) {
+                uint256 value = values[t];
+                if (value >= Bn254.R) revert IAnswerVerifier.NonCanonicalScalar();
+                if (value != 0 && result.mask >> t & 1 != 0) revert IAnswerVerifier.UnexpectedValue();
             }
         }
     }

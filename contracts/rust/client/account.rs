@@ -147,6 +147,16 @@ impl Account {
         &self.signer
     }
 
+    /// The nonce of the next transaction, if nothing else is sent until then.
+    pub(crate) async fn next_nonce(&self) -> Result<u64, ChainError> {
+        Ok(self
+            .chain
+            .provider()
+            .get_transaction_count(self.address())
+            .pending()
+            .await?)
+    }
+
     /// Sends one transaction and waits until it is mined.
     ///
     /// # Errors
@@ -241,13 +251,7 @@ impl Account {
         let mut state = self.state.lock().await;
         let nonce = match state.nonce {
             Some(nonce) => nonce,
-            None => {
-                self.chain
-                    .provider()
-                    .get_transaction_count(self.address())
-                    .pending()
-                    .await?
-            }
+            None => self.next_nonce().await?,
         };
         let (max_fee_per_gas, max_priority_fee_per_gas) = match state.fees {
             Some((asked, max, tip)) if asked.elapsed() < FEE_AGE => (max, tip),

@@ -23,6 +23,8 @@ pub enum Contract {
     RewardPool,
     /// Decides who may claim.
     ClaimVerifier,
+    /// Key holders of the sealed path.
+    Committee,
     /// Payment token.
     Token,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Contract {
             Self::AnswerVerifier => "AnswerVerifier",
             Self::RewardPool => "RewardPool",
             Self::ClaimVerifier => "ClaimVerifier",
+            Self::Committee => "Committee",
             Self::Token => "Token",
         })
     }
@@ -141,6 +144,9 @@ pub enum ChainError {
         /// What the decoder said.
         detail: String,
     },
+    /// The deployment was made before there were sealed answers.
+    #[error("this deployment has no committee contract, so it takes no sealed answers")]
+    NoSealedPath,
     /// No answered query of the snapshot waits to be settled.
     #[error("nothing to settle for snapshot {snapshot} of dataset {dataset}")]
     NothingToSettle {
@@ -204,6 +210,7 @@ impl From<TransportError> for ChainError {
 
 /// Errors that say the caller sent something wrong; every other declared error is a refusal.
 const INVALID: &[&str] = &[
+    "AcceptanceRejected",
     "AddressEmptyCode",
     "CircuitMismatch",
     "ClaimRejected",
@@ -213,16 +220,24 @@ const INVALID: &[&str] = &[
     "ECDSAInvalidSignatureLength",
     "ECDSAInvalidSignatureS",
     "ERC2612InvalidSigner",
+    "InvalidAmount",
+    "InvalidCommittee",
     "InvalidMask",
     "InvalidParams",
     "InvalidPoint",
     "KnowledgeProofRejected",
     "MalformedCircuit",
     "MalformedPlan",
+    "MalformedSignatures",
     "NonCanonicalScalar",
+    "NotCommitteeMember",
+    "NotEquivocation",
     "OpeningRejected",
     "PlanHashMismatch",
     "ProofRejected",
+    "SignatureRejected",
+    "SignersOutOfOrder",
+    "TooFewSignatures",
     "UnexpectedValue",
     "WrongColumnCount",
     "WrongCount",
@@ -238,9 +253,10 @@ impl ChainError {
                 error if INVALID.contains(&error) => Family::Invalid,
                 _ => Family::Refused,
             },
-            Self::BadUrl { .. } | Self::WrongChain { .. } | Self::NothingToSettle { .. } => {
-                Family::Refused
-            }
+            Self::BadUrl { .. }
+            | Self::WrongChain { .. }
+            | Self::NoSealedPath
+            | Self::NothingToSettle { .. } => Family::Refused,
             Self::OutOfRange { .. } | Self::WrongTransaction { .. } => Family::Invalid,
             _ => Family::Failed,
         }

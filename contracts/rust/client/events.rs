@@ -1,7 +1,7 @@
 //! What happened, in order: the contracts' events by block range.
 
 use super::{ChainError, Client, Contract};
-use crate::bindings::{IAnswerVerifier, ICohortRegistry, IQueryMarket, IRewardPool};
+use crate::bindings::{IAnswerVerifier, ICohortRegistry, ICommittee, IQueryMarket, IRewardPool};
 use alloy::{
     primitives::TxHash,
     providers::Provider,
@@ -36,6 +36,8 @@ pub enum EventBody {
     Market(IQueryMarket::IQueryMarketEvents),
     /// To verifying keys.
     Verifier(IAnswerVerifier::IAnswerVerifierEvents),
+    /// To committees and their bonds.
+    Committee(ICommittee::ICommitteeEvents),
     /// To member rewards.
     Pool(IRewardPool::IRewardPoolEvents),
     /// A log that the bindings do not know.
@@ -63,7 +65,9 @@ impl Client {
         mut each: impl FnMut(Event),
     ) -> Result<(), ChainError> {
         let at = &self.at;
-        let filter = Filter::new().address(vec![at.registry, at.market, at.verifier, at.pool]);
+        let mut ours = vec![at.registry, at.market, at.verifier, at.pool];
+        ours.extend(at.committee);
+        let filter = Filter::new().address(ours);
         self.each_log(&filter, blocks, |log| each(self.event(log)))
             .await
     }
@@ -111,6 +115,10 @@ impl Client {
             IAnswerVerifier::IAnswerVerifierEvents::decode_log(&log.inner)
                 .ok()
                 .map(|event| EventBody::Verifier(event.data))
+        } else if Some(address) == at.committee {
+            ICommittee::ICommitteeEvents::decode_log(&log.inner)
+                .ok()
+                .map(|event| EventBody::Committee(event.data))
         } else {
             IRewardPool::IRewardPoolEvents::decode_log(&log.inner)
                 .ok()
@@ -122,6 +130,8 @@ impl Client {
             Contract::QueryMarket
         } else if address == at.verifier {
             Contract::AnswerVerifier
+        } else if Some(address) == at.committee {
+            Contract::Committee
         } else {
             Contract::RewardPool
         };

@@ -1,14 +1,15 @@
 //! Queries, their escrow, and the tokens that pay for them.
 
 use super::{
-    Account, Answer, Call, ChainError, Client, Contract, DatasetId, Done, PassValues, QueryId,
-    QueryOrder, SnapshotId, account, registry::narrow,
+    Account, Answer, Call, ChainError, Client, Contract, DatasetId, Done, QueryId, QueryOrder,
+    SnapshotId, account, registry::narrow,
 };
 use crate::{
     bindings::{
         IQueryMarket::{self, QueryRequest},
         IToken, Permit,
     },
+    sealed::pass,
     words::word,
 };
 use alloy::{
@@ -57,7 +58,7 @@ pub struct QueryState {
 }
 
 impl Client {
-    fn market_call(&self, call: &impl SolCall) -> Call {
+    pub(super) fn market_call(&self, call: &impl SolCall) -> Call {
         Call {
             contract: Contract::QueryMarket,
             to: Some(self.at.market),
@@ -323,15 +324,17 @@ impl Client {
     ) -> Result<Vec<QueryId>, ChainError> {
         let filter = Filter::new()
             .address(self.at.market)
-            .event_signature(IQueryMarket::AnswerAccepted::SIGNATURE_HASH)
+            .event_signature(vec![
+                IQueryMarket::AnswerAccepted::SIGNATURE_HASH,
+                IQueryMarket::SealedAnswerAccepted::SIGNATURE_HASH,
+            ])
             .topic2(U256::from(dataset.0))
             .topic3(U256::from(snapshot.0));
         let last = self.chain.block_number().await?;
         let mut answered = Vec::new();
         self.each_log(&filter, self.at.block..=last, |log| {
-            if let Ok(event) = IQueryMarket::AnswerAccepted::decode_log(&log.inner) {
-                answered.push(QueryId(event.queryId));
-            }
+            // Both kinds name the query first.
+            answered.extend(log.topics().get(1).copied().map(QueryId));
         })
         .await?;
         let mut waiting = Vec::new();
@@ -373,15 +376,7 @@ impl Client {
             dataset: DatasetId(state.datasetId),
             snapshot: SnapshotId(narrow("snapshot id", U256::from(state.snapshotId))?),
             deadline: state.deadline,
-            // Order of the contract's enum, which the ABI reduces to a number.
-            status: match state.status {
-                1 => QueryStatus::Funded,
-                2 => QueryStatus::Answered,
-                3 => QueryStatus::Refused,
-                4 => QueryStatus::Expired,
-                5 => QueryStatus::Settled,
-                _ => QueryStatus::Unknown,
-            },
+            status: status(state.status),
             token: state.token,
             amount: state.amount.to(),
             plan_hash: state.planHash,
@@ -428,10 +423,14 @@ fn request(order: &QueryOrder) -> QueryRequest {
     }
 }
 
-fn pass(values: &PassValues) -> IQueryMarket::PassResult {
-    IQueryMarket::PassResult {
-        mask: values.mask,
-        rho: word(values.rho),
-        values: values.values.iter().copied().map(word).collect(),
+/// In the order of the contract's enum, which the ABI reduces to a number.
+pub(super) fn status(code: u8) -> QueryStatus {
+    match code {
+        1 => QueryStatus::Funded,
+        2 => QueryStatus::Answered,
+        3 => QueryStatus::Refused,
+        4 => QueryStatus::Expired,
+        5 => QueryStatus::Settled,
+        _ => QueryStatus::Unknown,
     }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 mod chain;
+mod committee;
 mod error;
 mod events;
 mod market;
@@ -12,13 +13,15 @@ mod verifier;
 
 pub use account::{Account, Call, Mined, PipelineError};
 pub use chain::{Chain, Endpoint};
+pub use committee::{BondState, Equivocation, MemberStatus, QueryFacts};
 pub use error::{ChainError, Contract, Family, Revert};
 pub use events::{Event, EventBody};
 pub use market::{QueryState, QueryStatus};
 pub use registry::{DatasetState, SlotState};
 pub use types::{
-    Answer, ChunkIndex, CircuitId, ColumnIndex, DatasetId, Done, Epoch, KnowledgeProof, NewDataset,
-    OptIn, PassValues, QueryId, QueryOrder, Registration, RewardClaim, SlotIndex, SnapshotId,
+    Answer, ChunkIndex, CircuitId, ColumnIndex, CommitteeId, CommitteeKind, DatasetId, Done, Epoch,
+    KnowledgeProof, NewCommittee, NewDataset, OptIn, PassValues, QueryId, QueryOrder, Registration,
+    RewardClaim, SealedSubmission, SlotIndex, SnapshotId,
 };
 
 use crate::deploy::Deployment;

@@ -291,6 +291,18 @@ impl Client {
         Ok(mined.done(SnapshotId(id)))
     }
 
+    /// Whether an account may register people of a dataset now.
+    ///
+    /// # Errors
+    /// The node cannot be reached.
+    pub async fn is_issuer(&self, dataset: DatasetId, issuer: Address) -> Result<bool, ChainError> {
+        self.registry_read(ICohortRegistry::isIssuerCall {
+            datasetId: U256::from(dataset.0),
+            issuer,
+        })
+        .await
+    }
+
     /// A dataset as it stands.
     ///
     /// # Errors

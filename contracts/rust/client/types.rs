@@ -52,6 +52,10 @@ number!(
     /// A verifying key, named by the hash of its words.
     CircuitId(B256)
 );
+number!(
+    /// A committee of key holders, named by its content.
+    CommitteeId(B256)
+);
 
 /// What a mined transaction was about, and what it cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +189,47 @@ pub struct Answer {
     pub passes: Vec<PassValues>,
     /// Twelve words per item, items ordered by pass, chunk, part.
     pub proofs: Vec<Word>,
+}
+
+/// How a committee's key came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommitteeKind {
+    /// The holders made the key of encrypted cubes together; nobody ever held the whole key.
+    Cubes,
+    /// A dealer made and distributed the key of ad-hoc queries, and is trusted to have forgotten it.
+    AdHoc,
+}
+
+/// A committee's content; it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewCommittee {
+    /// How the key came about.
+    pub kind: CommitteeKind,
+    /// Signatures that an answer needs, 2 to the number of members.
+    pub threshold: u8,
+    /// Hash of the joint public key.
+    pub key_hash: B256,
+    /// Addresses of the holders' signing keys, 2..=16, ascending.
+    pub members: Vec<Address>,
+}
+
+/// An answer with its committee's signatures, ready to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSubmission {
+    /// The query it answers.
+    pub query: QueryId,
+    /// Plan bytes, whose hash was funded.
+    pub plan: Bytes,
+    /// One per pass, without blinding.
+    pub passes: Vec<PassValues>,
+    /// The dataset's committee for the query's snapshot.
+    pub committee: CommitteeId,
+    /// Hash over the ciphertexts that were opened.
+    pub ciphertext_hash: B256,
+    /// Over the answer's digest, ascending by signer, as [`crate::sealed::by_signer`] orders them.
+    pub signatures: Vec<[u8; 65]>,
 }
 
 /// A member's claim to a share of a snapshot's rewards.

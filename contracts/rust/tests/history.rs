@@ -33,6 +33,7 @@ fn deployment() -> Deployment {
         pool: Address::with_last_byte(4),
         claim_verifier: Address::with_last_byte(5),
         token: Address::with_last_byte(6),
+        committee: Some(Address::with_last_byte(7)),
     }
 }
 
@@ -112,8 +113,8 @@ async fn a_chain_tells_what_was_done_on_it() {
             _ => None,
         })
         .collect();
-    assert_eq!(deployed.len(), 6);
-    let registered = &actions[6..];
+    assert_eq!(deployed.len(), 7);
+    let registered = &actions[7..];
     assert!(
         matches!(&registered[0], Action::RegisterCircuit { words } if words[..] == world.key.words)
     );
@@ -322,7 +323,7 @@ proptest! {
     }
 
     #[test]
-    fn any_calldata_is_read(selector in selectors(), words in words(), to in 1u8..=6) {
+    fn any_calldata_is_read(selector in selectors(), words in words(), to in 1u8..=7) {
         let input = [selector.as_slice(), &words].concat();
         let raw = signed(31_337, Address::with_last_byte(to).into(), input);
         prop_assert_eq!(history::read(&raw, &deployment()).unwrap().sender, signer(0).address());

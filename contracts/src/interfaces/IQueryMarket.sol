@@ -43,7 +43,17 @@ struct Query {
     bytes32 planHash;
 }
 
-/// @title Escrow for queries; pays when a proven answer is accepted, refunds otherwise
+/// @notice What stands behind a sealed answer.
+struct SealedEvidence {
+    /// The committee that the dataset names for the query's snapshot.
+    bytes32 committeeId;
+    /// Hash over the ciphertexts that were opened.
+    bytes32 ciphertextHash;
+    /// Members' EIP-712 signatures over SealedAnswer, 65 bytes each, ascending by signer.
+    bytes signatures;
+}
+
+/// @title Escrow for queries; pays when a proven or sealed answer is accepted, refunds otherwise
 /// @notice Per token, the contract's balance is never below `obligations(token)`.
 interface IQueryMarket {
     event QueryFunded(
@@ -52,6 +62,17 @@ interface IQueryMarket {
     /// @notice Together with the transaction's calldata (plan, proofs) this is all an auditor needs.
     event AnswerAccepted(
         bytes32 indexed queryId, uint256 indexed datasetId, uint256 indexed snapshotId, PassResult[] results
+    );
+    /// @notice Together with the transaction's calldata (plan, signatures) and the ciphertexts this is all an auditor needs.
+    /// @param custodian who the payment is due to, whoever sent the transaction
+    event SealedAnswerAccepted(
+        bytes32 indexed queryId,
+        uint256 indexed datasetId,
+        uint256 indexed snapshotId,
+        bytes32 committeeId,
+        bytes32 ciphertextHash,
+        address custodian,
+        PassResult[] results
     );
     event QueryRefused(bytes32 indexed queryId, uint16 reason);
     event QueryExpired(bytes32 indexed queryId);
@@ -79,6 +100,8 @@ interface IQueryMarket {
     error CohortBelowMinimum(uint256 cohort);
     error NothingToWithdraw();
     error QueryNotAnswered(QueryStatus status);
+    /// @notice The committee contract was made for another market.
+    error WrongCommittee();
 
     /// @notice Step 4 of 8: puts a query's payment into escrow.
     /// @return queryId keccak256(abi.encode(chainid, this, datasetId, snapshotId, planHash, bodyHash, researcher, nonce))
@@ -95,7 +118,16 @@ interface IQueryMarket {
         PassResult[] calldata results,
         uint256[] calldata proofs
     ) external;
-    /// @notice The custodian declines; the researcher is credited the whole amount.
+    /// @notice Step 6 of 8 for a sealed answer: checks plan, release rule and the committee's signatures, and makes the payment
+    /// due to members and the dataset's custodian. Anyone may relay it.
+    function acceptSealedAnswer(
+        bytes32 queryId,
+        bytes calldata plan,
+        PassResult[] calldata results,
+        SealedEvidence calldata evidence
+    ) external;
+    /// @notice The custodian declines; the researcher is credited the whole amount. A committee cannot decline: a query that
+    /// it does not answer expires.
     function refuse(bytes32 queryId, uint16 reason) external;
     /// @notice Credits the researcher the whole amount once the deadline has passed. Anyone may.
     function refundExpired(bytes32 queryId) external;

@@ -375,6 +375,7 @@ impl<'a> Replay<'a> {
             Action::Mint { .. } | Action::Transfer { .. } | Action::Approve { .. } => {
                 Ok(Effect::default())
             }
+            Action::AcceptSealedAnswer(_) | Action::Committee(_) => Err(Fault::UnknownCall),
             Action::Unknown => self.unknown(transaction),
         }
     }
@@ -397,6 +398,7 @@ impl<'a> Replay<'a> {
             Contract::AnswerVerifier => at.verifier,
             Contract::RewardPool => at.pool,
             Contract::ClaimVerifier => at.claim_verifier,
+            Contract::Committee => at.committee.ok_or(Fault::ForeignWiring)?,
             Contract::Token => at.token,
         };
         if transaction.creates() != Some(expected) || !creation_matches(creation, at) {
@@ -456,7 +458,9 @@ fn topic(action: &Action) -> Topic {
         Action::Rectify(_) | Action::OptOut { .. } | Action::ExpireChunk { .. } => Topic::Changes,
         Action::Snapshot(_) => Topic::Snapshots,
         Action::Fund { .. } | Action::Refuse { .. } | Action::Refund(_) => Topic::Queries,
-        Action::AcceptAnswer(_) => Topic::Answers,
+        Action::AcceptAnswer(_) | Action::AcceptSealedAnswer(_) | Action::Committee(_) => {
+            Topic::Answers
+        }
         Action::Settle { .. } | Action::Deposit { .. } => Topic::Payouts,
         Action::Claim(_) | Action::ClaimMany(_) => Topic::Claims,
         Action::Withdraw { .. } => Topic::Withdrawals,
