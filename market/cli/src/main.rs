@@ -11,6 +11,7 @@ mod home;
 mod output;
 mod progress;
 mod query;
+mod sealed;
 mod source;
 mod verify;
 
