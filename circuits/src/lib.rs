@@ -6,6 +6,7 @@
 //!
 //! * [`commitment`], [`registration`]: step 2 of 8, a member's codes become hiding commitments
 //! * [`aggregate`]: the statement an answer proves, its constraint twin and its verification
+//! * [`link`]: the custodian link, ciphertexts and column commitments hold the same records
 //! * [`keys`]: the four-block key, its generation and its pinned identity
 //! * [`transcript`]: every challenge, with full domain separation
 #![deny(missing_docs)]
@@ -14,6 +15,7 @@ pub mod aggregate;
 pub mod commitment;
 pub mod keys;
 pub mod layout;
+pub mod link;
 pub mod qap;
 pub mod registration;
 pub mod transcript;

@@ -30,6 +30,24 @@ pub enum Tag {
     Register,
     /// Schnorr challenge of a registration.
     Pok,
+    /// What the custodian link fixes before the public coin.
+    Link,
+    /// Commitment key of the custodian link.
+    LinkKey,
+    /// Ciphertexts of the custodian link.
+    LinkUploads,
+    /// Seed of the custodian link's public challenges.
+    LinkSeed,
+    /// Weights of the members in the custodian link.
+    LinkMembers,
+    /// Weights of the columns in the custodian link.
+    LinkColumns,
+    /// Fiat-Shamir challenge of the custodian link.
+    LinkChallenge,
+    /// Seed of the random weights that join the custodian link's equations.
+    LinkBatch,
+    /// Generators of the custodian link's value commitments.
+    LinkGenerator,
 }
 
 impl Tag {
@@ -43,6 +61,15 @@ impl Tag {
             Tag::Weight => b"salus.v1.weight",
             Tag::Register => b"salus.v1.register",
             Tag::Pok => b"salus.v1.pok",
+            Tag::Link => b"salus.v1.link",
+            Tag::LinkKey => b"salus.v1.link.key",
+            Tag::LinkUploads => b"salus.v1.link.uploads",
+            Tag::LinkSeed => b"salus.v1.link.seed",
+            Tag::LinkMembers => b"salus.v1.link.members",
+            Tag::LinkColumns => b"salus.v1.link.columns",
+            Tag::LinkChallenge => b"salus.v1.link.challenge",
+            Tag::LinkBatch => b"salus.v1.link.batch",
+            Tag::LinkGenerator => b"salus.v1.link.generator",
         })
     }
 }
@@ -178,6 +205,15 @@ mod tests {
             Tag::Weight,
             Tag::Register,
             Tag::Pok,
+            Tag::Link,
+            Tag::LinkKey,
+            Tag::LinkUploads,
+            Tag::LinkSeed,
+            Tag::LinkMembers,
+            Tag::LinkColumns,
+            Tag::LinkChallenge,
+            Tag::LinkBatch,
+            Tag::LinkGenerator,
         ];
         for (i, a) in tags.iter().enumerate() {
             for b in &tags[..i] {

@@ -4,7 +4,7 @@ pub mod answer;
 pub mod chunk;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
-mod lanes;
+pub(crate) mod lanes;
 pub mod msm;
 pub mod prove;
 
