@@ -4,11 +4,10 @@
 //! signed what. Nothing here asks a node whether it is true: an auditor replays the actions and compares.
 
 mod action;
+mod committee;
 
-pub use action::{
-    Action, BondKey, ClaimProof, CommitteeAction, Creation, Rectification, Report, claim_proof,
-    creation_matches,
-};
+pub use action::{Action, ClaimProof, Creation, Rectification, claim_proof, creation_matches};
+pub use committee::{BondKey, CommitteeAction, Report};
 
 use crate::{
     client::{Chain, ChainError, Client, EventBody},

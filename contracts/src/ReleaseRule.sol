@@ -53,6 +53,7 @@ library ReleaseRule {
             }
         }
     }
+
     /// @notice Reverts unless results without a proof have the form of a direct answer: no blinding, masked values zero,
     /// every value below the field's order.
     function checkPlain(PassResult[] calldata results) internal pure {

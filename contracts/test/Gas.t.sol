@@ -2,17 +2,19 @@
 pragma solidity 0.8.37;
 
 import {PassResult} from "../src/interfaces/IAnswerVerifier.sol";
+import {CommitteeKind, CommitteeParams, SealedAnswer} from "../src/interfaces/ICommittee.sol";
 import {Member} from "../src/interfaces/ICohortRegistry.sol";
 import {Claim} from "../src/interfaces/IRewardPool.sol";
-import {QueryRequest} from "../src/interfaces/IQueryMarket.sol";
-import {World} from "./World.sol";
+import {QueryRequest, SealedEvidence} from "../src/interfaces/IQueryMarket.sol";
+import {SealedWorld} from "./SealedWorld.sol";
 
 /// @notice Gas of whole transactions, base cost and calldata included. Every call runs as a transaction of its own
 /// (isolation), so that storage is cold as it is on a chain. The figures are written to snapshots/gas.json.
 /// forge-config: default.isolate = true
-contract GasTest is World {
+contract GasTest is SealedWorld {
     uint256 private constant DIRECT_LIMIT = 380_000;
     uint256 private constant CHUNK_LIMIT = 120_000;
+    uint256 private constant SEALED_LIMIT = 150_000;
 
     function setUp() external {
         deploy();
@@ -101,6 +103,55 @@ contract GasTest is World {
         vm.prank(ADMIN);
         registry.snapshot(dataset);
         _record("snapshot");
+    }
+
+    function _appoint(uint256 size, uint8 threshold, string memory name) private {
+        holders = holderKeys(size, name);
+        CommitteeParams memory members = committeeOf(holders, threshold, CommitteeKind.Cubes);
+        bytes memory signatures = acceptances(members, holders);
+        committeeId = committee.register(members, signatures);
+        _record(string.concat("register committee, ", name));
+        vm.prank(ADMIN);
+        committee.bind(dataset, committeeId);
+    }
+
+    function _acceptSealed(uint256 nonce, uint256 signers) private returns (uint256) {
+        bytes memory plan = plan4(cellsPass(), 1);
+        PassResult[] memory list = results(result(0, 0, 12, 7, 31));
+        bytes32 queryId = fund(plan, nonce);
+        SealedEvidence memory proof = evidenceFor(queryId, plan, list, some(signers));
+        market.acceptSealedAnswer(queryId, plan, list, proof);
+        return vm.lastCallGas().gasTotalUsed;
+    }
+
+    function test_sealed_answers_stay_within_their_limit() external {
+        _appoint(4, 2, "2 of 4");
+        takeSnapshot();
+        uint256 two = _acceptSealed(1, 2);
+        vm.snapshotValue("gas", "sealed answer, 2 of 4", two);
+        _appoint(7, 3, "3 of 7");
+        takeSnapshot();
+        uint256 three = _acceptSealed(2, 3);
+        vm.snapshotValue("gas", "sealed answer, 3 of 7", three);
+        assertTrue(three <= SEALED_LIMIT, "sealed answer above its limit");
+    }
+
+    function test_records_equivocation_and_bonds() external {
+        _appoint(4, 2, "2 of 4");
+        address member = vm.addr(holders[0]);
+        token.mint(address(this), 1e9);
+        token.approve(address(committee), 1e9);
+        committee.depositBond(committeeId, member, dataset, address(token), 1e6);
+        _record("deposit bond, first");
+        SealedAnswer memory a;
+        SealedAnswer memory b;
+        (a.committeeId, b.committeeId, b.resultsHash) = (committeeId, committeeId, bytes32(uint256(1)));
+        bytes memory signatureA = signOne(holders[0], committee.digestOf(a));
+        bytes memory signatureB = signOne(holders[0], committee.digestOf(b));
+        committee.reportEquivocation(committeeId, a, b, signatureA, signatureB);
+        _record("report equivocation");
+        committee.slashBond(committeeId, member, dataset, address(token));
+        _record("slash bond");
     }
 
     function test_records_membership() external {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AnswerVerifier} from "../src/AnswerVerifier.sol";
+import {Committee} from "../src/Committee.sol";
 import {CohortRegistry} from "../src/CohortRegistry.sol";
 import {QueryMarket} from "../src/QueryMarket.sol";
 import {RewardPool} from "../src/RewardPool.sol";
@@ -34,6 +35,7 @@ abstract contract World is Base {
     CohortRegistry internal registry;
     SignatureClaimVerifier internal claimVerifier;
     RewardPool internal pool;
+    Committee internal committee;
     QueryMarket internal market;
     SalusToken internal token;
     bytes32[3] internal circuits;
@@ -45,7 +47,9 @@ abstract contract World is Base {
         registry = new CohortRegistry(verifier);
         claimVerifier = new SignatureClaimVerifier(registry);
         pool = new RewardPool(registry, claimVerifier);
-        market = new QueryMarket(registry, verifier, pool);
+        committee =
+            new Committee(registry, pool, vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1));
+        market = new QueryMarket(registry, verifier, pool, committee);
         token = new SalusToken();
         for (uint256 i = 0; i < 3; i++) {
             circuits[i] = verifier.registerCircuit(SimulatedProver.circuitWords(SimulatedProver.Circuit(i)));

@@ -31,6 +31,8 @@ pub struct DatasetState {
     pub slots: u32,
     /// Root of the tree of slot bases.
     pub basis_root: B256,
+    /// Blinding base H of the commitments.
+    pub blinding: Point,
     /// Least number of people in an answer.
     pub min_cohort: u32,
     /// Least published count.
@@ -321,6 +323,7 @@ impl Client {
             columns: state.columns,
             slots: state.slots,
             basis_root: state.basisRoot,
+            blinding: [word(state.hX), word(state.hY)],
             min_cohort: state.minCohort,
             min_cell: state.minCell,
             epoch: Epoch(state.epoch),

@@ -1,18 +1,17 @@
 //! Calldata as typed actions.
 
+use super::committee::{self, CommitteeAction};
 use crate::{
     bindings::{
         IAnswerVerifier,
         ICohortRegistry::{self, DatasetParams, Member},
-        ICommittee,
         IQueryMarket::{self, PassResult, QueryRequest},
         IRewardPool::{self, Claim},
         IToken,
     },
     client::{
-        Answer, ChunkIndex, CommitteeId, CommitteeKind, Contract, DatasetId, KnowledgeProof,
-        NewCommittee, OptIn, PassValues, QueryId, Registration, RewardClaim, SealedSubmission,
-        SlotIndex, SnapshotId,
+        Answer, ChunkIndex, CommitteeId, Contract, DatasetId, KnowledgeProof, OptIn, PassValues,
+        QueryId, Registration, RewardClaim, SealedSubmission, SlotIndex, SnapshotId,
     },
     deploy::{Deployment, artifacts},
     words::{Point, points},
@@ -170,76 +169,6 @@ pub enum Action {
     Unknown,
 }
 
-/// What a transaction asks the committee contract to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitteeAction {
-    /// Registers a committee.
-    Register {
-        /// Its content.
-        committee: NewCommittee,
-        /// One per member, in their order, if the contract is to accept them.
-        acceptances: Vec<[u8; 65]>,
-    },
-    /// Names a dataset's committee.
-    Bind {
-        /// The dataset.
-        dataset: DatasetId,
-        /// The committee.
-        committee: CommitteeId,
-    },
-    /// Takes a dataset's committee away.
-    Unbind {
-        /// The dataset.
-        dataset: DatasetId,
-        /// Which one.
-        kind: CommitteeKind,
-    },
-    /// Shows that a member signed two answers to one query.
-    Report(Box<Report>),
-    /// Adds to a bond.
-    DepositBond {
-        /// Whose bond towards what.
-        bond: BondKey,
-        /// Base units.
-        amount: U256,
-    },
-    /// The sending member gives notice of taking a part of its bond.
-    GiveNotice {
-        /// The bond; its member is the sender.
-        bond: BondKey,
-        /// Base units.
-        amount: U256,
-    },
-    /// Pays the sending member what it gave notice of.
-    WithdrawBond(BondKey),
-    /// Slashes the bond of a member that equivocated.
-    SlashBond(BondKey),
-}
-
-/// Names a bond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BondKey {
-    /// The committee.
-    pub committee: CommitteeId,
-    /// The member; zero where the sender is meant.
-    pub member: Address,
-    /// The dataset.
-    pub dataset: DatasetId,
-    /// The token.
-    pub token: Address,
-}
-
-/// Two answers that a report says one member signed. They may be about numbers that no dataset has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The committee.
-    pub committee: CommitteeId,
-    /// The answers.
-    pub answers: [ICommittee::SealedAnswer; 2],
-    /// Their signatures.
-    pub signatures: [[u8; 65]; 2],
-}
-
 /// A contract creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
@@ -281,7 +210,7 @@ impl Action {
             Some(to) if to == at.market => market(data),
             Some(to) if to == at.pool => pool(data),
             Some(to) if to == at.verifier => verifier(data),
-            Some(to) if Some(to) == at.committee => committee(data),
+            Some(to) if Some(to) == at.committee => committee::read(data).map(Self::Committee),
             Some(to) if to == at.token => token(data),
             Some(_) => None,
         };
@@ -297,16 +226,16 @@ fn strict(length: usize) -> AbiDecoderConfig {
         .memory_limit(16 * length + 4096)
 }
 
-fn decode<C: SolCall>(data: &[u8]) -> Option<C> {
+pub(super) fn decode<C: SolCall>(data: &[u8]) -> Option<C> {
     C::abi_decode_with_config(data, strict(data.len())).ok()
 }
 
 /// Chooses among the functions of an interface by selector, strictly decoded.
-fn selector(data: &[u8]) -> Option<[u8; 4]> {
+pub(super) fn selector(data: &[u8]) -> Option<[u8; 4]> {
     data.first_chunk::<4>().copied()
 }
 
-fn dataset_id(id: U256) -> Option<DatasetId> {
+pub(super) fn dataset_id(id: U256) -> Option<DatasetId> {
     u32::try_from(id).ok().map(DatasetId)
 }
 
@@ -496,93 +425,9 @@ fn pass(result: PassResult) -> PassValues {
     }
 }
 
-fn signatures(bytes: &[u8]) -> Option<Vec<[u8; 65]>> {
+pub(super) fn signatures(bytes: &[u8]) -> Option<Vec<[u8; 65]>> {
     let (whole, rest) = bytes.as_chunks::<65>();
     rest.is_empty().then(|| whole.to_vec())
-}
-
-fn committee(data: &[u8]) -> Option<Action> {
-    use ICommittee as C;
-    let key = |committee, member, dataset, token| {
-        Some(BondKey {
-            committee: CommitteeId(committee),
-            member,
-            dataset: dataset_id(dataset)?,
-            token,
-        })
-    };
-    Some(Action::Committee(match selector(data)? {
-        C::registerCall::SELECTOR => {
-            let call = decode::<C::registerCall>(data)?;
-            CommitteeAction::Register {
-                committee: NewCommittee {
-                    kind: CommitteeKind::from_code(call.params.kind)?,
-                    threshold: call.params.threshold,
-                    key_hash: call.params.keyHash,
-                    members: call.params.members,
-                },
-                acceptances: signatures(&call.acceptances)?,
-            }
-        }
-        C::bindCall::SELECTOR => {
-            let call = decode::<C::bindCall>(data)?;
-            CommitteeAction::Bind {
-                dataset: dataset_id(call.datasetId)?,
-                committee: CommitteeId(call.committeeId),
-            }
-        }
-        C::unbindCall::SELECTOR => {
-            let call = decode::<C::unbindCall>(data)?;
-            CommitteeAction::Unbind {
-                dataset: dataset_id(call.datasetId)?,
-                kind: CommitteeKind::from_code(call.kind)?,
-            }
-        }
-        C::reportEquivocationCall::SELECTOR => {
-            let call = decode::<C::reportEquivocationCall>(data)?;
-            CommitteeAction::Report(Box::new(Report {
-                committee: CommitteeId(call.committeeId),
-                answers: [call.answerA, call.answerB],
-                signatures: [
-                    call.signatureA.as_ref().try_into().ok()?,
-                    call.signatureB.as_ref().try_into().ok()?,
-                ],
-            }))
-        }
-        C::depositBondCall::SELECTOR => {
-            let call = decode::<C::depositBondCall>(data)?;
-            CommitteeAction::DepositBond {
-                bond: key(call.committeeId, call.member, call.datasetId, call.token)?,
-                amount: call.amount,
-            }
-        }
-        C::giveNoticeCall::SELECTOR => {
-            let call = decode::<C::giveNoticeCall>(data)?;
-            CommitteeAction::GiveNotice {
-                bond: key(call.committeeId, Address::ZERO, call.datasetId, call.token)?,
-                amount: call.amount,
-            }
-        }
-        C::withdrawBondCall::SELECTOR => {
-            let call = decode::<C::withdrawBondCall>(data)?;
-            CommitteeAction::WithdrawBond(key(
-                call.committeeId,
-                Address::ZERO,
-                call.datasetId,
-                call.token,
-            )?)
-        }
-        C::slashBondCall::SELECTOR => {
-            let call = decode::<C::slashBondCall>(data)?;
-            CommitteeAction::SlashBond(key(
-                call.committeeId,
-                call.member,
-                call.datasetId,
-                call.token,
-            )?)
-        }
-        _ => return None,
-    }))
 }
 
 fn pool(data: &[u8]) -> Option<Action> {

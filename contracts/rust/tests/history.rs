@@ -14,7 +14,7 @@ use alloy::{
 };
 use proptest::prelude::*;
 use salus_contracts::{
-    bindings::{ICohortRegistry, IQueryMarket, IRewardPool},
+    bindings::{ICohortRegistry, ICommittee, IQueryMarket, IRewardPool},
     client::{
         Account, ChainError, ChunkIndex, Contract, DatasetId, OptIn, RewardClaim, SnapshotId,
     },
@@ -52,7 +52,7 @@ fn signed(chain_id: u64, to: TxKind, input: Vec<u8>) -> Vec<u8> {
     TxEnvelope::from(transaction.into_signed(signature)).encoded_2718()
 }
 
-fn call(to: Address, input: Vec<u8>) -> Action {
+pub fn call(to: Address, input: Vec<u8>) -> Action {
     let raw = signed(31_337, to.into(), input);
     history::read(&raw, &deployment()).unwrap().action
 }
@@ -299,10 +299,14 @@ fn selectors() -> impl Strategy<Value = [u8; 4]> {
         ICohortRegistry::optOutCall::SELECTOR,
         ICohortRegistry::createDatasetCall::SELECTOR,
         IQueryMarket::acceptAnswerCall::SELECTOR,
+        IQueryMarket::acceptSealedAnswerCall::SELECTOR,
         IQueryMarket::settleCall::SELECTOR,
         IQueryMarket::fundCall::SELECTOR,
         IRewardPool::claimCall::SELECTOR,
         IRewardPool::claimManyCall::SELECTOR,
+        ICommittee::registerCall::SELECTOR,
+        ICommittee::reportEquivocationCall::SELECTOR,
+        ICommittee::depositBondCall::SELECTOR,
     ])
 }
 

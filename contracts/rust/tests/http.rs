@@ -222,8 +222,8 @@ async fn the_typed_client_works_over_http_and_shutdown_ends_the_server() {
     let deployed = deploy(&deployer, PaymentToken::Development, &[])
         .await
         .unwrap();
-    assert_eq!(deployed.gas.len(), 6);
-    assert_eq!(chain.nonce(ADDRESSES[0]), 6);
+    assert_eq!(deployed.gas.len(), 7);
+    assert_eq!(chain.nonce(ADDRESSES[0]), 7);
     drop(remote);
     let address = server.address();
     tokio::time::timeout(Duration::from_secs(10), server.shutdown())

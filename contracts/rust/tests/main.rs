@@ -12,6 +12,8 @@ mod measure;
 mod member;
 mod node;
 mod probe;
+mod sealed;
+mod sealed_messages;
 mod simulator;
 mod vectors;
 mod world;

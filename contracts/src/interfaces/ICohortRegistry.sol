@@ -238,10 +238,7 @@ interface ICohortRegistry {
     /// @notice Who answers, and the members' part of a payment in basis points.
     function payoutTerms(uint256 datasetId) external view returns (address custodian, uint16 rewardBps);
     /// @notice Who is paid for an answer, and what it must respect; zeros for an unknown dataset.
-    function releaseTerms(uint256 datasetId)
-        external
-        view
-        returns (address custodian, uint32 minCohort, uint32 minCell);
+    function releaseTerms(uint256 datasetId) external view returns (address custodian, uint32 minCohort, uint32 minCell);
     /// @notice What an answer to a plan must respect, and the column commitments that it is about.
     /// @param plan plan bytes, version 1; only its passes' columns are read
     /// @return terms circuits are those for the plan's number of columns

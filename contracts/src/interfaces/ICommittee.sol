@@ -108,11 +108,7 @@ interface ICommittee {
         uint64 releaseAt
     );
     event BondWithdrawn(
-        bytes32 indexed committeeId,
-        address indexed member,
-        uint256 indexed datasetId,
-        address token,
-        uint256 amount
+        bytes32 indexed committeeId, address indexed member, uint256 indexed datasetId, address token, uint256 amount
     );
     event BondSlashed(
         bytes32 indexed committeeId,
@@ -175,8 +171,7 @@ interface ICommittee {
     ) external returns (address member);
 
     /// @notice Adds to a member's bond towards a dataset. Anyone may.
-    function depositBond(bytes32 committeeId, address member, uint256 datasetId, address token, uint256 amount)
-        external;
+    function depositBond(bytes32 committeeId, address member, uint256 datasetId, address token, uint256 amount) external;
     /// @notice The calling member gives notice that it takes `amount` of a bond; replaces an earlier notice.
     function giveNotice(bytes32 committeeId, uint256 datasetId, address token, uint256 amount) external;
     /// @notice Pays the calling member what it gave notice of, once the notice is over.

@@ -2,19 +2,22 @@
 pragma solidity 0.8.37;
 
 import {PassResult} from "../../src/interfaces/IAnswerVerifier.sol";
+import {MemberStatus, SealedAnswer} from "../../src/interfaces/ICommittee.sol";
 import {Member} from "../../src/interfaces/ICohortRegistry.sol";
-import {QueryRequest, QueryStatus} from "../../src/interfaces/IQueryMarket.sol";
+import {QueryRequest, QueryStatus, SealedEvidence} from "../../src/interfaces/IQueryMarket.sol";
 import {Claim} from "../../src/interfaces/IRewardPool.sol";
 import {Bn254} from "../../src/proof/Bn254.sol";
-import {World} from "../World.sol";
+import {SealedWorld} from "../SealedWorld.sol";
 
-/// @notice Everybody at once: members come and go, researchers pay, the custodian answers, refuses or lets time pass,
-/// anyone settles, withdraws and claims. Keeps its own books to compare with.
-contract Handler is World {
+/// @notice Everybody at once: members come and go, researchers pay, custodian or committee answers, the custodian refuses
+/// or time passes, holders put up bonds, take them back or lose them, anyone settles, withdraws and claims. Keeps its own
+/// books to compare with.
+contract Handler is SealedWorld {
     uint32 internal constant CHUNKS = 2;
     uint32 internal constant SLOTS = 6;
     address internal constant WALLET = address(0x3A11E7);
     address internal constant RELAYER = address(0x4E1A);
+    address internal constant REPORTER = address(0x4E9047);
 
     struct Slot {
         uint64 expiry;
@@ -38,6 +41,7 @@ contract Handler is World {
 
     constructor() {
         deploy();
+        appoint(4, 2);
         join(0, 3);
         for (uint32 slot = 0; slot < 3; slot++) {
             _slots[0][slot] = Slot(EXPIRY, 0, 0, 1, 0);
@@ -45,6 +49,8 @@ contract Handler is World {
         _snapshot();
         vm.prank(RELAYER);
         token.approve(address(pool), type(uint256).max);
+        vm.prank(RELAYER);
+        token.approve(address(committee), type(uint256).max);
         token.mint(RELAYER, 1e30);
     }
 
@@ -133,6 +139,16 @@ contract Handler is World {
         market.acceptAnswer(queryId, plan, list, proofs);
     }
 
+    function answerSealed(uint256 pick, uint256 signers) external counted("answer sealed") {
+        bytes32 queryId = _query(pick);
+        bytes memory plan = plan4(cellsPass(), 1);
+        PassResult[] memory list = results(result(0, 0, 12, 7, 31));
+        SealedEvidence memory proof = evidenceFor(queryId, plan, list, some(1 + signers % 4));
+        vm.prank(RELAYER);
+        market.acceptSealedAnswer(queryId, plan, list, proof);
+        assertTrue(signers % 4 != 0, "one signature was enough");
+    }
+
     function refuse(uint256 pick) external counted("refuse") {
         bytes32 queryId = _query(pick);
         if (pick % 4 != 0) return;
@@ -154,6 +170,47 @@ contract Handler is World {
 
     function passTime(uint256 duration) external {
         vm.warp(block.timestamp + bound(duration, 1 hours, 10 hours));
+    }
+
+    // ---------------------------------------------------------------- bonds
+
+    function depositBond(uint256 pick, uint96 amount) external counted("bond") {
+        amount = 1 + amount % 1e9;
+        vm.prank(RELAYER);
+        committee.depositBond(committeeId, _holder(pick), dataset, address(token), amount);
+        funded += amount;
+    }
+
+    function giveNotice(uint256 pick, uint256 part, bool wait) external counted("notice") {
+        uint256 held = committee.bond(committeeId, _holder(pick), dataset, address(token)).amount;
+        vm.prank(_holder(pick));
+        committee.giveNotice(committeeId, dataset, address(token), bound(part, 1, held));
+        if (wait) vm.warp(block.timestamp + 30 days);
+    }
+
+    function withdrawBond(uint256 pick) external counted("withdraw bond") {
+        vm.prank(_holder(pick));
+        withdrawn += committee.withdrawBond(committeeId, dataset, address(token));
+    }
+
+    /// @notice The last holder cheats; the others remain enough for an answer.
+    function slashBond(uint256 pick) external counted("slash") {
+        address cheater = _holder(3);
+        if (committee.memberStatus(committeeId, cheater) == MemberStatus.Active) {
+            if (pick % 4 != 0) return;
+            SealedAnswer memory a;
+            SealedAnswer memory b;
+            (a.committeeId, b.committeeId, b.resultsHash) = (committeeId, committeeId, bytes32(pick + 1));
+            bytes memory signatureA = signOne(holders[3], committee.digestOf(a));
+            bytes memory signatureB = signOne(holders[3], committee.digestOf(b));
+            vm.prank(REPORTER);
+            committee.reportEquivocation(committeeId, a, b, signatureA, signatureB);
+        }
+        committee.slashBond(committeeId, cheater, dataset, address(token));
+    }
+
+    function _holder(uint256 pick) private view returns (address) {
+        return vm.addr(holders[pick % 4]);
     }
 
     // ---------------------------------------------------------------- claims
@@ -261,6 +318,25 @@ contract Handler is World {
 
     function poolBalance() external view returns (uint256) {
         return token.balanceOf(address(pool));
+    }
+
+    function committeeBalance() external view returns (uint256) {
+        return token.balanceOf(address(committee));
+    }
+
+    function committeeObligations() external view returns (uint256) {
+        return committee.obligations(address(token));
+    }
+
+    function bonds() external view returns (uint256 sum) {
+        for (uint256 i = 0; i < 4; i++) {
+            sum += committee.bond(committeeId, _holder(i), dataset, address(token)).amount;
+        }
+    }
+
+    /// @notice What the reporter of a cheating holder was paid.
+    function rewarded() external view returns (uint256) {
+        return token.balanceOf(REPORTER);
     }
 
     function marketObligations() external view returns (uint256) {

@@ -13,16 +13,21 @@ contract MarketInvariants is Base {
         targetContract(address(handler));
     }
 
-    /// @notice 1, 2, 3 and 4.
+    /// @notice 1, 2, 3, 4, 11 and 12.
     function invariant_money_is_conserved() external view {
         assertEq(handler.marketBalance(), handler.marketObligations(), "1: market balance is not what it owes");
         assertEq(handler.marketObligations(), handler.owed(), "2: obligations are not the sum over queries and credits");
         assertEq(handler.poolBalance(), handler.poolObligations(), "3: pool balance is not what it owes");
         assertEq(
             handler.funded(),
-            handler.marketBalance() + handler.poolBalance() + handler.withdrawn() + handler.claimed(),
+            handler.marketBalance() + handler.poolBalance() + handler.committeeBalance() + handler.withdrawn()
+                + handler.claimed() + handler.rewarded(),
             "4: money appeared or vanished"
         );
+        assertEq(
+            handler.committeeBalance(), handler.committeeObligations(), "11: committee balance is not what it owes"
+        );
+        assertEq(handler.committeeObligations(), handler.bonds(), "12: obligations are not the sum of the bonds");
     }
 
     /// @notice 5 and 6.
