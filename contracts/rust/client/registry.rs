@@ -323,7 +323,7 @@ impl Client {
             columns: state.columns,
             slots: state.slots,
             basis_root: state.basisRoot,
-            blinding: [word(state.hX), word(state.hY)],
+            blinding: [state.hX.to_be_bytes(), state.hY.to_be_bytes()],
             min_cohort: state.minCohort,
             min_cell: state.minCell,
             epoch: Epoch(state.epoch),
