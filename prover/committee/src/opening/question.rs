@@ -1,0 +1,630 @@
+//! A funded question: what the chain says of it, what is opened for it, and what is released.
+
+use std::sync::Arc;
+
+use salus_cubes::open::{self, CentredBinomial};
+use salus_cubes::parameters::{Flooding, NoiseModel, Room};
+use salus_cubes::sum::CubeSum;
+use salus_schema::answer::{Decoder, PassValues};
+use salus_schema::cube::{Cube, CubeForms, Form, ModulusClass, forms};
+use salus_schema::plan::{Image, MOMENTS, Plan, VALUES};
+use salus_schema::planner;
+use salus_schema::query::Query;
+
+use crate::adhoc::{Evaluation, LweCiphertext, LweFlooding};
+use crate::answer::{ReleasedPass, SealedAnswer, cube_ciphertext_hash};
+use crate::ledger::{CiphertextError, Ciphertexts, Ledger, Market, QueryFacts, QueryState};
+use crate::message::{MAX_QUESTION, MAX_VALUES, OpenRequest, Target, Values};
+use crate::noise::ShareNoise;
+use crate::refusal::{Refusal, RefusalCode};
+use crate::shape::CommitteeShape;
+use crate::stream::digest;
+
+/// Where the ciphertexts of a question come from.
+pub(super) enum Source {
+    Cube {
+        cube: Box<Cube>,
+        sum: Arc<CubeSum>,
+        forms: CubeForms,
+        flooding: Flooding,
+    },
+    Evaluation {
+        evaluation: Arc<Evaluation>,
+        flooding: LweFlooding,
+    },
+}
+
+/// A value among those of a plan: power 0 is a count, 1 a sum, 2 a sum of squares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pass: usize,
+    group: usize,
+    power: usize,
+}
+
+/// What a place opens.
+pub(super) enum Opened<'a> {
+    Form(&'a Form),
+    Ciphertext(&'a LweCiphertext, u32),
+}
+
+/// A question that the chain, the release rule and the ciphertexts of this holder allow.
+pub struct Question {
+    request: OpenRequest,
+    facts: QueryFacts,
+    committee: [u8; 32],
+    plan: Plan,
+    decoder: Decoder,
+    shape: CommitteeShape,
+    pub(super) source: Source,
+    pub(super) binding: [u8; 32],
+    noise: Option<ShareNoise>,
+    counts: Vec<Place>,
+}
+
+/// What the counts let out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    counts: Vec<Vec<u64>>,
+    masks: Vec<u64>,
+    sums: Vec<Place>,
+}
+
+impl Release {
+    /// True when there is nothing but counts to open.
+    pub fn is_complete(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    pub(super) fn places(&self) -> &[Place] {
+        &self.sums
+    }
+}
+
+/// Where openings belong: bound into every flooding value, so that nothing opened elsewhere can be combined with it.
+pub fn binding(market: Market, dataset: u64, snapshot: u64, target: &Target) -> [u8; 32] {
+    let (kind, id): (&[u8], _) = match target {
+        Target::Cube(id) => (b"cube", id),
+        Target::Evaluation(id) => (b"evaluation", id),
+    };
+    digest(
+        "salus/v1/committee/binding",
+        &[
+            &market.chain.to_le_bytes(),
+            &market.contract.0,
+            &dataset.to_le_bytes(),
+            &snapshot.to_le_bytes(),
+            kind,
+            id,
+        ],
+    )
+}
+
+fn refuse<T>(code: RefusalCode, detail: impl std::fmt::Display) -> Result<T, Refusal> {
+    Err(Refusal::new(code, detail))
+}
+
+impl Question {
+    /// The question, after every check that a holder makes by itself.
+    ///
+    /// # Errors
+    /// Why this holder does not open it.
+    pub fn new(
+        request: &OpenRequest,
+        shape: CommitteeShape,
+        committee: [u8; 32],
+        ledger: &dyn Ledger,
+        ciphertexts: &dyn Ciphertexts,
+    ) -> Result<Self, Refusal> {
+        let facts = ledger
+            .query(&request.query)
+            .map_err(|error| Refusal::new(RefusalCode::Unavailable, error))?;
+        check_facts(&facts, request, committee)?;
+        let (plan, decoder) = plan(request, &facts)?;
+        if facts.members < facts.min_cohort {
+            let (found, least) = (facts.members, facts.min_cohort);
+            return refuse(
+                RefusalCode::BelowCohort,
+                format_args!("the snapshot has {found} members, fewer than {least}"),
+            );
+        }
+        let binding = binding(
+            ledger.market(),
+            request.dataset,
+            request.snapshot,
+            &request.target,
+        );
+        let source = match request.target {
+            Target::Cube(id) => cube_source(&id, request, &facts, &plan, shape, ciphertexts)?,
+            Target::Evaluation(hash) => {
+                evaluation_source(&hash, request, &facts, &plan, shape, ciphertexts)?
+            }
+        };
+        let noise = share_noise(&facts, &plan, &source)?;
+        let mut question = Self {
+            request: request.clone(),
+            facts,
+            committee,
+            plan,
+            decoder,
+            shape,
+            source,
+            binding,
+            noise,
+            counts: Vec::new(),
+        };
+        question.counts = question.places(|image, mask, group| {
+            let value = if image == Image::Cells {
+                group
+            } else {
+                MOMENTS * group
+            };
+            if mask >> value & 1 == 0 { 0..=0 } else { 1..=0 }
+        });
+        let most = question.counts.len() * 3;
+        if most > MAX_VALUES {
+            return refuse(
+                RefusalCode::NotCovered,
+                format_args!("the plan may open {most} values, more than {MAX_VALUES}"),
+            );
+        }
+        Ok(question)
+    }
+
+    pub(super) const fn query(&self) -> &[u8; 32] {
+        &self.request.query
+    }
+
+    /// The hash of the ciphertexts, as it is signed.
+    pub fn ciphertext_hash(&self) -> [u8; 32] {
+        match &self.source {
+            Source::Cube { cube, sum, .. } => cube_ciphertext_hash(&cube.id(), &sum.hash()),
+            Source::Evaluation { evaluation, .. } => evaluation.hash,
+        }
+    }
+
+    /// The hash of everything that decides what is opened; a query is opened for one such hash only.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let request = postcard::to_stdvec(&self.request).unwrap_or_default();
+        let noise = self.noise.map_or(0, ShareNoise::coins).to_le_bytes();
+        digest(
+            "salus/v1/committee/opening",
+            &[
+                &request,
+                &self.facts.plan_hash,
+                &self.ciphertext_hash(),
+                &self.facts.members.to_le_bytes(),
+                &self.facts.min_cohort.to_le_bytes(),
+                &self.facts.min_cell.to_le_bytes(),
+                &noise,
+            ],
+        )
+    }
+
+    /// The noise of each share, when the release rule has any.
+    pub(super) fn noise(&self) -> Option<CentredBinomial> {
+        self.noise.map(ShareNoise::share)
+    }
+
+    pub(super) fn count_places(&self) -> &[Place] {
+        &self.counts
+    }
+
+    /// The places whose power is in `powers(image, mask, group)` and that are not zero for every table.
+    fn places(
+        &self,
+        powers: impl Fn(Image, u64, usize) -> std::ops::RangeInclusive<usize>,
+    ) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (pass, shape) in self.plan.passes().iter().enumerate() {
+            let step = match shape.image() {
+                Image::Cells => 1,
+                Image::Moments => MOMENTS,
+            };
+            for group in 0..shape.values() / step {
+                for power in powers(shape.image(), shape.base_mask(), group) {
+                    let place = Place { pass, group, power };
+                    let hidden = shape.base_mask() >> (step * group + power) & 1 == 1;
+                    let empty = matches!(self.opened(place), Opened::Form(form) if form.is_empty());
+                    if !hidden && !empty {
+                        places.push(place);
+                    }
+                }
+            }
+        }
+        places
+    }
+
+    pub(super) fn opened(&self, place: Place) -> Opened<'_> {
+        let Place { pass, group, power } = place;
+        match &self.source {
+            Source::Cube { forms, .. } => {
+                let forms = &forms.passes[pass];
+                Opened::Form(match power {
+                    0 => &forms.counts[group],
+                    _ => &forms.sums[group][power - 1],
+                })
+            }
+            Source::Evaluation { evaluation, .. } => {
+                let (mut count, mut sum) = (group, group);
+                for earlier in &self.plan.passes()[..pass] {
+                    let (counts, sums) = outputs(earlier.image(), earlier.values());
+                    count += counts;
+                    sum += sums;
+                }
+                match power {
+                    0 => Opened::Ciphertext(&evaluation.counts[count], count as u32),
+                    _ => {
+                        let position = evaluation.counts.len() + 2 * sum + power - 1;
+                        Opened::Ciphertext(&evaluation.sums[sum][power - 1], position as u32)
+                    }
+                }
+            }
+        }
+    }
+
+    /// What opening these places costs of the flooding budget.
+    pub(super) fn cost(&self, places: &[Place]) -> f64 {
+        match &self.source {
+            Source::Cube { sum, flooding, .. } => {
+                let model = NoiseModel::new(flooding.subsets());
+                let members = u64::from(sum.members());
+                let cost = |place: &Place| match self.opened(*place) {
+                    Opened::Form(form) => flooding.cost(model.form_variance(form, members)),
+                    Opened::Ciphertext(..) => 0.0,
+                };
+                places.iter().map(cost).sum()
+            }
+            Source::Evaluation {
+                evaluation,
+                flooding,
+            } => places.len() as f64 * flooding.cost(evaluation.noise_bits),
+        }
+    }
+
+    /// The opened values of these places from one list of partials per subset.
+    fn combine(&self, places: &[Place], partials: &[Values]) -> Result<Vec<i64>, Refusal> {
+        let fits = partials.len() == self.shape.subset_count()
+            && partials.iter().all(|values| values.0.len() == places.len());
+        if !fits {
+            return refuse(
+                RefusalCode::BadRequest,
+                "the partials do not fit the question",
+            );
+        }
+        let at = |at: usize| partials.iter().map(move |values| values.0[at]);
+        let value = |(index, place): (usize, &Place)| match (&self.source, self.opened(*place)) {
+            (Source::Cube { sum, flooding, .. }, Opened::Form(form)) => {
+                let partials: Vec<u128> = at(index).collect();
+                open::combine(sum, form, flooding, &partials)
+                    .map(|decoded| decoded.value)
+                    .map_err(|error| Refusal::new(RefusalCode::Implausible, error))
+            }
+            (Source::Evaluation { flooding, .. }, Opened::Ciphertext(ciphertext, _)) => {
+                Ok(flooding.combine(ciphertext, at(index)))
+            }
+            _ => refuse(RefusalCode::BadRequest, "the target is of another kind"),
+        };
+        places.iter().enumerate().map(value).collect()
+    }
+
+    /// What the counts let out, from one list of partials per subset.
+    ///
+    /// # Errors
+    /// If the partials do not combine to counts, or fewer people are in the answer than the release rule demands.
+    pub fn release(&self, partials: &[Values]) -> Result<Release, Refusal> {
+        let values = self.combine(&self.counts, partials)?;
+        let mut counts: Vec<Vec<u64>> = self
+            .plan
+            .passes()
+            .iter()
+            .map(|pass| vec![0; outputs(pass.image(), pass.values()).0])
+            .collect();
+        for (place, value) in self.counts.iter().zip(values) {
+            counts[place.pass][place.group] = match u64::try_from(value) {
+                Ok(count) if count <= self.facts.members => count,
+                // Noise may have moved a count out of its range; cutting it back tells nothing more.
+                _ if self.noise.is_some() => value.clamp(0, self.facts.members as i64) as u64,
+                _ => return refuse(RefusalCode::Implausible, "a count that no table has"),
+            };
+        }
+        let exact: Vec<[u64; VALUES]> = self
+            .plan
+            .passes()
+            .iter()
+            .zip(&counts)
+            .map(|(pass, counts)| {
+                let mut values = [0; VALUES];
+                let step = if pass.image() == Image::Cells {
+                    1
+                } else {
+                    MOMENTS
+                };
+                for (group, count) in counts.iter().enumerate() {
+                    values[step * group] = *count;
+                }
+                values
+            })
+            .collect();
+        let suppression = self
+            .decoder
+            .suppression_masks(&exact, self.facts.min_cell)
+            .map_err(|error| Refusal::new(RefusalCode::Implausible, error))?;
+        if !suppression.allows(self.facts.min_cohort) {
+            // The number itself stays here.
+            let least = self.facts.min_cohort;
+            return refuse(
+                RefusalCode::BelowCohort,
+                format_args!("the answer would be about fewer than {least} people"),
+            );
+        }
+        let masks = suppression.masks;
+        let mut sums = self.places(|image, _, _| match image {
+            Image::Cells => 1..=0,
+            Image::Moments => 1..=2,
+        });
+        sums.retain(|place| masks[place.pass] >> (MOMENTS * place.group) & 1 == 0);
+        Ok(Release {
+            counts,
+            masks,
+            sums,
+        })
+    }
+
+    /// The answer to sign, from the release and one list of partials of the sums per subset.
+    ///
+    /// # Errors
+    /// If the partials do not combine to sums that a table has.
+    pub fn answer(&self, release: &Release, partials: &[Values]) -> Result<SealedAnswer, Refusal> {
+        let values = self.combine(&release.sums, partials)?;
+        let opened = |pass: usize, group: usize, power: usize| {
+            let at = release
+                .sums
+                .iter()
+                .position(|p| *p == Place { pass, group, power });
+            at.map_or(0, |at| i128::from(values[at]))
+        };
+        let results = (0..self.plan.passes().len())
+            .map(|pass| {
+                let shape = &self.plan.passes()[pass];
+                let values = self.pass_values(release, pass, &opened)?;
+                Ok(ReleasedPass::new(&values, shape.values()))
+            })
+            .collect::<Result<_, Refusal>>()?;
+        Ok(SealedAnswer {
+            query: self.request.query,
+            dataset: self.facts.dataset,
+            snapshot: self.facts.snapshot,
+            committee: self.committee,
+            ciphertext_hash: self.ciphertext_hash(),
+            plan_hash: self.facts.plan_hash,
+            results,
+            min_cohort: self.facts.min_cohort,
+            min_cell: self.facts.min_cell,
+        })
+    }
+
+    fn pass_values(
+        &self,
+        release: &Release,
+        pass: usize,
+        opened: &impl Fn(usize, usize, usize) -> i128,
+    ) -> Result<PassValues, Refusal> {
+        let (counts, mask) = (&release.counts[pass], release.masks[pass]);
+        let shape = &self.plan.passes()[pass];
+        let groups = outputs(shape.image(), shape.values()).1;
+        let sums = (0..groups).map(|group| {
+            let published = mask >> (MOMENTS * group) & 1 == 0;
+            published.then(|| [opened(pass, group, 1), opened(pass, group, 2)])
+        });
+        if let Source::Cube { forms, .. } = &self.source {
+            let sums: Vec<_> = sums.collect();
+            return forms.passes[pass]
+                .values_from(counts, &sums, mask)
+                .map_err(|error| Refusal::new(RefusalCode::Implausible, error));
+        }
+        let mut values = PassValues {
+            values: [0; VALUES],
+            mask,
+        };
+        let step = if groups == 0 { 1 } else { MOMENTS };
+        for (group, count) in counts.iter().enumerate() {
+            values.values[step * group] = *count;
+        }
+        for (group, sums) in sums.enumerate() {
+            for (power, sum) in sums.unwrap_or_default().into_iter().enumerate() {
+                let Ok(sum) = u64::try_from(sum) else {
+                    return refuse(RefusalCode::Implausible, "a sum that no table has");
+                };
+                values.values[MOMENTS * group + 1 + power] = sum;
+            }
+        }
+        for (value, slot) in values.values.iter_mut().enumerate() {
+            if mask >> value & 1 == 1 {
+                *slot = 0;
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// Counts and groups with sums of a pass.
+const fn outputs(image: Image, values: usize) -> (usize, usize) {
+    match image {
+        Image::Cells => (values, 0),
+        Image::Moments => (values / MOMENTS, values / MOMENTS),
+    }
+}
+
+fn check_facts(
+    facts: &QueryFacts,
+    request: &OpenRequest,
+    committee: [u8; 32],
+) -> Result<(), Refusal> {
+    match facts.state {
+        QueryState::NotFunded => return refuse(RefusalCode::NotFunded, "the query has no escrow"),
+        QueryState::Closed => return refuse(RefusalCode::NotOpen, "the query is closed"),
+        QueryState::Open => {}
+    }
+    if facts.expired {
+        return refuse(RefusalCode::DeadlinePassed, "the query's deadline is over");
+    }
+    if facts.committee != committee {
+        return refuse(
+            RefusalCode::WrongCommittee,
+            "the dataset names another committee",
+        );
+    }
+    if (facts.dataset, facts.snapshot) != (request.dataset, request.snapshot) {
+        return refuse(
+            RefusalCode::WrongCommittee,
+            "the query is about another dataset or snapshot",
+        );
+    }
+    Ok(())
+}
+
+fn plan(request: &OpenRequest, facts: &QueryFacts) -> Result<(Plan, Decoder), Refusal> {
+    if request.question.len() > MAX_QUESTION {
+        return refuse(RefusalCode::MalformedQuestion, "the question is too long");
+    }
+    let malformed =
+        |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::MalformedQuestion, error);
+    let query =
+        Query::from_json(&request.question, &facts.codebook).map_err(|error| malformed(&error))?;
+    if query.canonical_json() != request.question {
+        return Err(malformed(&"the question is not in canonical form"));
+    }
+    let (plan, decoder) =
+        planner::plan(&query, &facts.codebook).map_err(|error| malformed(&error))?;
+    if plan.hash() != facts.plan_hash {
+        return refuse(RefusalCode::PlanMismatch, "another plan was funded");
+    }
+    Ok((plan, decoder))
+}
+
+fn unavailable(error: CiphertextError) -> Refusal {
+    let code = match error {
+        CiphertextError::UnknownSnapshot { .. } => RefusalCode::UnknownSnapshot,
+        CiphertextError::SumMismatch => RefusalCode::SumMismatch,
+        CiphertextError::UnknownEvaluation => RefusalCode::NotApproved,
+        CiphertextError::UnknownCheck => RefusalCode::UnknownCheck,
+        CiphertextError::Unavailable(_) => RefusalCode::Unavailable,
+    };
+    Refusal::new(code, error)
+}
+
+pub(super) fn ciphertext_refusal(error: CiphertextError) -> Refusal {
+    unavailable(error)
+}
+
+fn cube_source(
+    id: &[u8; 32],
+    request: &OpenRequest,
+    facts: &QueryFacts,
+    plan: &Plan,
+    shape: CommitteeShape,
+    ciphertexts: &dyn Ciphertexts,
+) -> Result<Source, Refusal> {
+    let registered = facts.codebook.cubes().iter().find(|cube| cube.id() == *id);
+    let Some(cube) = registered else {
+        return refuse(RefusalCode::NotCovered, "the codebook has no such cube");
+    };
+    let forms = forms(cube, plan, facts.members)
+        .map_err(|error| Refusal::new(RefusalCode::NotCovered, error))?;
+    let sum = ciphertexts
+        .cube_sum(request.dataset, request.snapshot, id)
+        .map_err(unavailable)?;
+    let fits = sum.cube() == id
+        && sum.class() == cube.modulus()
+        && u64::from(sum.members()) == facts.members;
+    if !fits {
+        return refuse(
+            RefusalCode::SumMismatch,
+            "the sum is not that of the snapshot's members",
+        );
+    }
+    Ok(Source::Cube {
+        flooding: value_flooding(shape, cube.modulus()),
+        cube: Box::new(cube.clone()),
+        sum,
+        forms,
+    })
+}
+
+fn value_flooding(shape: CommitteeShape, class: ModulusClass) -> Flooding {
+    Flooding::new(shape.subset_count() as u32, Room::Value(class))
+}
+
+fn evaluation_source(
+    hash: &[u8; 32],
+    request: &OpenRequest,
+    facts: &QueryFacts,
+    plan: &Plan,
+    shape: CommitteeShape,
+    ciphertexts: &dyn Ciphertexts,
+) -> Result<Source, Refusal> {
+    if !ciphertexts.evaluation_approved(&request.query, hash) {
+        return refuse(
+            RefusalCode::NotApproved,
+            "nobody vouches for this evaluation",
+        );
+    }
+    let evaluation = ciphertexts.evaluation(hash).map_err(unavailable)?;
+    let bound = evaluation.hash == *hash
+        && evaluation.query == request.query
+        && evaluation.plan_hash == facts.plan_hash
+        && (evaluation.dataset, evaluation.snapshot) == (request.dataset, request.snapshot)
+        && evaluation.members == facts.members;
+    if !bound {
+        return refuse(
+            RefusalCode::SumMismatch,
+            "the evaluation is of another query",
+        );
+    }
+    let (mut counts, mut sums) = (0, 0);
+    for pass in plan.passes() {
+        let (c, s) = outputs(pass.image(), pass.values());
+        counts += c;
+        sums += s;
+    }
+    let largest = 1u128 << evaluation.message_bits.clamp(1, 64) >> 1;
+    let fits = (evaluation.counts.len(), evaluation.sums.len()) == (counts, sums)
+        && u128::from(facts.members) < largest
+        && evaluation.noise_bits + 2 < 128 - evaluation.message_bits.min(126);
+    let flooding = LweFlooding::new(shape.subset_count(), evaluation.message_bits);
+    match flooding {
+        Some(flooding) if fits => Ok(Source::Evaluation {
+            evaluation,
+            flooding,
+        }),
+        _ => refuse(
+            RefusalCode::NotCovered,
+            "the evaluation does not fit the plan",
+        ),
+    }
+}
+
+fn share_noise(
+    facts: &QueryFacts,
+    plan: &Plan,
+    source: &Source,
+) -> Result<Option<ShareNoise>, Refusal> {
+    let Some(policy) = facts.noise else {
+        return Ok(None);
+    };
+    let counts_only = plan
+        .passes()
+        .iter()
+        .all(|pass| pass.image() == Image::Cells);
+    if !counts_only || !matches!(source, Source::Cube { .. }) {
+        return refuse(
+            RefusalCode::NotCovered,
+            "noise is added to counts from cubes only; this dataset opens no sums",
+        );
+    }
+    // One person is in one cell of each pass.
+    let noise = ShareNoise::calibrate(policy, 1, plan.passes().len() as u32)
+        .map_err(|error| Refusal::new(RefusalCode::NotCovered, error))?;
+    Ok(Some(noise))
+}
