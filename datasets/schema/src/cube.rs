@@ -13,7 +13,7 @@ use crate::column::{Column, ColumnKind, FIRST_VALUE, MAX_TEXT, MISSING, ONE_COLU
 pub use crate::cube_forms::{
     CubeForms, Form, FormError, InconsistentValues, NotCovered, PassForms, forms,
 };
-pub use crate::cube_proposal::{Coverage, Proposal, propose};
+pub use crate::cube_proposal::{Coverage, Proposal, UPLOAD_BYTES, propose};
 use crate::digest::keccak256;
 use crate::plan::ColumnIndex;
 

@@ -271,8 +271,8 @@ fn encrypt_with(
     Upload::pack(cube, class, &mask, &body)
 }
 
-/// The challenge of one repetition: a uniform residue for each cell.
-pub(crate) fn challenge(
+/// The challenge of one repetition: a uniform residue for each cell, which anyone can derive.
+pub fn challenge(
     identity: &Identity,
     upload: &[u8; 32],
     modulus: &Modulus,

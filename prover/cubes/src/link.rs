@@ -7,12 +7,13 @@
 use rand_core::CryptoRngCore;
 use salus_schema::cube::ModulusClass;
 
-use crate::check::ZeroForm;
+use crate::check::{Origin, ZeroForm};
 use crate::encrypt::{EncryptError, encrypt_slots};
 use crate::key::PublicKey;
 use crate::parameters::{Modulus, Room};
 use crate::ring::weighted::{Accumulator, Element, TooManyProducts, WEIGHT_LIMIT, Weights};
 use crate::ring::{DEGREE, Poly};
+use crate::sum::join;
 use crate::upload::{LANES, Upload};
 
 /// Uploads in one combination, at most: with 8-bit factors the lanes stay below `2^64`.
@@ -107,7 +108,14 @@ pub fn combine<'a>(
         sum.wrapping_add(x.wrapping_mul(i128::from(*w) as u128))
     });
     let body = body.wrapping_sub(modulus.encode_residue(v));
-    Ok(ZeroForm::new(combined, body, Room::Multiple))
+    let squares = |values: &mut dyn Iterator<Item = u64>| -> u128 {
+        values.map(|x| u128::from(x).pow(2)).sum()
+    };
+    let factors = squares(&mut rhos.iter().map(|rho| u64::from(*rho)));
+    let cells = squares(&mut weights.iter().map(|w| w.unsigned_abs()));
+    let squares = factors * cells + 1;
+    let origin = Origin::Link;
+    Ok(ZeroForm::new(combined, body, Room::Link, squares, origin))
 }
 
 /// `sum_i rho_i upload_i`, mask and body.
@@ -136,13 +144,5 @@ fn scaled_sum<'a>(
             factors: rhos.len(),
         });
     }
-    let half = |from: usize| {
-        Poly::from_fn(|i| {
-            let plane = |j: usize| u128::from(lanes[from + j * DEGREE + i]);
-            (plane(0) << 32)
-                .wrapping_add(plane(1) << 64)
-                .wrapping_add(plane(2) << 96)
-        })
-    };
-    Ok((half(0), half(3 * DEGREE)))
+    Ok(join(&lanes))
 }

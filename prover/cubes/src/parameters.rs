@@ -14,8 +14,8 @@ pub const ERROR_BITS: u32 = 30;
 pub const DROPPED_BITS: u32 = 32;
 /// Uniform summands of one flooding value.
 const SUMMANDS: u32 = 8;
-/// Over the sum of the key's error coefficients, a form's noise is itself random; openings are accounted at this multiple of
-/// its mean.
+/// Members' noise is a product with the key's error, which stays the same; a form whose weights resemble one frequency sees that
+/// error at one point. Such forms are accounted at this multiple of the mean, exceeded by a key with probability `e^-16`.
 const KEY_SPREAD: f64 = 16.0;
 /// Fisher information of a flooding value, relative to a Gaussian of its variance.
 const FISHER: f64 = 1.005;
@@ -217,8 +217,10 @@ pub enum Room {
     Value(ModulusClass),
     /// A relation that must be zero, with weights random modulo `p`: together below `2^105`.
     Relation,
-    /// A multiple of `p` or a relation with small weights, that must be zero: together below `2^113`.
+    /// `p` times an element, that must be zero: together below `2^113`.
     Multiple,
+    /// A link with 8-bit factors, that must be zero: together below `2^115`, which leaves `2^-12` of the residues unnoticed.
+    Link,
 }
 
 /// The flooding noise of partial openings: each of `subsets` adds a sum of eight uniforms, absolutely below `2^bits`.
@@ -258,6 +260,7 @@ impl Flooding {
             Room::Value(class) => 127 - Modulus::of(class).bits(),
             Room::Relation => 105,
             Room::Multiple => 113,
+            Room::Link => 115,
         };
         all - ceil_log2(self.subsets as u64)
     }
@@ -301,8 +304,26 @@ impl Flooding {
     }
 
     /// The divergence that one subset's opening costs when the noise has this variance, in nats.
+    ///
+    /// For weights that were random when the key was made; else [`Flooding::form_cost`].
     pub fn cost(&self, noise_variance: f64) -> f64 {
-        FISHER * KEY_SPREAD * noise_variance / (2.0 * self.variance())
+        FISHER * noise_variance / (2.0 * self.variance())
+    }
+
+    /// The divergence that one subset's opening of a form on the sum of `members` uploads costs, in nats.
+    pub fn form_cost(&self, form: &Form, members: u64) -> f64 {
+        let variance = NoiseModel::new(self.subsets).form_variance(form, members);
+        self.cost(KEY_SPREAD * variance)
+    }
+
+    /// The divergence that one subset's opening of a zero costs, `squares` being the sum of the squares of all weights of all
+    /// uploads.
+    pub(crate) fn zero_cost(&self, squares: u128) -> f64 {
+        let variance = squares as f64 * NoiseModel::new(self.subsets).upload_variance();
+        match self.room {
+            Room::Relation | Room::Multiple => self.cost(variance),
+            Room::Value(_) | Room::Link => self.cost(KEY_SPREAD * variance),
+        }
     }
 }
 

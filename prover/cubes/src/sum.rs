@@ -172,20 +172,13 @@ impl RunningSum {
         if let Some(lane) = self.lanes.iter().position(|sum| *sum > most) {
             return Err(SumError::NeverAdded { lane, members });
         }
-        let half = |from: usize| {
-            Poly::from_fn(|i| {
-                let plane = |j: usize| u128::from(self.lanes[from + j * DEGREE + i]);
-                (plane(0) << 32)
-                    .wrapping_add(plane(1) << 64)
-                    .wrapping_add(plane(2) << 96)
-            })
-        };
+        let (a, b) = self.halves();
         Ok(CubeSum {
             cube: self.cube,
             class: self.class,
             members,
-            a: half(0),
-            b: half(3 * DEGREE),
+            a,
+            b,
         })
     }
 
@@ -236,9 +229,23 @@ impl RunningSum {
         })
     }
 
-    pub(crate) fn lanes(&self) -> &[u64] {
-        &self.lanes
+    /// Mask and body that the lanes stand for.
+    pub(crate) fn halves(&self) -> (Poly, Poly) {
+        join(&self.lanes)
     }
+}
+
+/// Mask and body from lanes of six planes.
+pub(crate) fn join(lanes: &[u64]) -> (Poly, Poly) {
+    let half = |from: usize| {
+        Poly::from_fn(|i| {
+            let plane = |j: usize| u128::from(lanes[from + j * DEGREE + i]);
+            (plane(0) << 32)
+                .wrapping_add(plane(1) << 64)
+                .wrapping_add(plane(2) << 96)
+        })
+    };
+    (half(0), half(3 * DEGREE))
 }
 
 impl std::fmt::Debug for RunningSum {

@@ -122,6 +122,13 @@ impl SecretPoly {
         Self(std::mem::take(&mut coefficients))
     }
 
+    /// The element with these coefficients, `None` unless there are 4096 of -1, 0 and 1.
+    pub fn from_coefficients(coefficients: Vec<i8>) -> Option<Self> {
+        let coefficients = Zeroizing::new(coefficients);
+        let ternary = coefficients.iter().all(|x| (-1..=1).contains(x));
+        (coefficients.len() == DEGREE && ternary).then(|| Self(coefficients.to_vec()))
+    }
+
     /// The coefficients, constant term first.
     pub fn coefficients(&self) -> &[i8] {
         &self.0
