@@ -82,6 +82,20 @@ impl LinkChallenges {
                 (sum + u64::from(*code) * beta) % self.modulus
             })
     }
+
+    /// The same as an integer in `-(p-1)/2..=(p-1)/2`, as ciphertexts want their weights.
+    ///
+    /// # Panics
+    /// When there is no such repetition.
+    pub fn centred_cell_weight(&self, repetition: usize, codes: &[u8]) -> i64 {
+        let weight = self.cell_weight(repetition, codes);
+        // both are below 2^32
+        if weight > self.modulus / 2 {
+            weight as i64 - self.modulus as i64
+        } else {
+            weight as i64
+        }
+    }
 }
 
 /// A 256-bit big-endian integer modulo p < 2^32; biased by at most p / 2^256.

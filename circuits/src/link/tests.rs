@@ -115,7 +115,13 @@ fn generators_are_the_published_ones() {
         let [x, _] = g1_words(p);
         x.iter().map(|b| format!("{b:02x}")).collect()
     };
-    assert_eq!([hex(&g.value), hex(&g.blinding)], ["24cf0823236cf3c8202e75a1b422c688843ca2830802f50bb207362c5abd998b", "2d721fc08aed3ecb28c5b686712db157f3e254c4726d3bf860a135dd9348d120"]);
+    assert_eq!(
+        [hex(&g.value), hex(&g.blinding)],
+        [
+            "24cf0823236cf3c8202e75a1b422c688843ca2830802f50bb207362c5abd998b",
+            "2d721fc08aed3ecb28c5b686712db157f3e254c4726d3bf860a135dd9348d120"
+        ]
+    );
 }
 
 #[test]
@@ -196,6 +202,13 @@ fn weights_depend_on_coin_repetition_chunk_and_slot() {
     }
     assert_ne!(weights.columns(0), weights.columns(1));
     let [a, b] = [weights.columns(3)[0], weights.columns(3)[1]];
+    for code in 0..=255u8 {
+        let p = MODULI[0] as i64;
+        let centred = weights.centred_cell_weight(3, &[code, 3]);
+        assert!(centred.abs() <= (p - 1) / 2);
+        let residue = centred.rem_euclid(p) as u64;
+        assert_eq!(residue, weights.cell_weight(3, &[code, 3]));
+    }
     assert_eq!(
         weights.cell_weight(3, &[255, 7]),
         (255 * a + 7 * b) % MODULI[0]
