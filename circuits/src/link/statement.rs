@@ -207,7 +207,7 @@ impl Announcement {
     pub fn masks(&self) -> &[Mask; REPETITIONS] {
         &self.masks
     }
-    /// Bits of the quotient that the proof shows to be small; at most 53.
+    /// Bits of the quotient that the proof shows to be small; at most 52.
     pub fn quotient_bits(&self) -> usize {
         let slots = self.slots as u64 * self.commitments.len() as u64;
         quotient_bits(self.columns.len(), slots) as usize
