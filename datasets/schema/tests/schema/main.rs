@@ -5,6 +5,7 @@ mod answers;
 mod canonical;
 mod codebooks;
 mod cohort;
+mod cubes;
 mod golden;
 mod inference;
 mod nhefs;

@@ -25,9 +25,15 @@ fn table(class: CircuitClass) -> impl Strategy<Value = CodeTable> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    class().prop_flat_map(|class| {
+    plan_on(40)
+}
+
+/// Plans that read the first `columns` physical columns.
+pub fn plan_on(columns: u16) -> impl Strategy<Value = Plan> {
+    class().prop_flat_map(move |class| {
+        let most = class.columns().min(columns.into());
         let pass = (
-            prop::collection::btree_set(0..40u16, 1..=class.columns()),
+            prop::collection::btree_set(0..columns, 1..=most),
             prop::collection::vec(table(class), class.columns()),
             prop_oneof![Just(Image::Cells), Just(Image::Moments)],
             1..=64u8,

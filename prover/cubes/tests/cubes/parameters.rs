@@ -12,7 +12,11 @@ const CLASSES: [ModulusClass; 2] = [ModulusClass::Counts, ModulusClass::Sums];
 
 #[test]
 fn the_moduli_are_prime_and_the_largest_of_their_sizes() {
-    let is_prime = |n: u64| (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    let is_prime = |n: u64| {
+        (2..)
+            .take_while(|d| d * d <= n)
+            .all(|d| !n.is_multiple_of(d))
+    };
     assert!(CLASSES.iter().all(|class| is_prime(class.modulus())));
     assert!((ModulusClass::Sums.modulus() + 1..1 << 26).all(|n| !is_prime(n)));
     assert_eq!(CLASSES.map(|class| Modulus::of(class).bits()), [22, 26]);

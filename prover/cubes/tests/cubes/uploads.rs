@@ -28,7 +28,7 @@ fn a_ciphertext_holds_the_cell_the_pairs_and_nothing_else() {
                 .map(|x| modulus.decode(*x).value)
                 .collect();
             for (slot, &value) in slots.iter().enumerate() {
-                if slot < PROOF_SLOTS || slot >= RESERVED_SLOTS {
+                if !(PROOF_SLOTS..RESERVED_SLOTS).contains(&slot) {
                     assert_eq!(value, i64::from(slot == cell), "slot {slot}");
                 }
             }
