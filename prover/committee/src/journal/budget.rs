@@ -13,6 +13,9 @@ use super::{JournalError, at, record};
 /// Bytes of the file, at most.
 const MAX_FILE: u64 = 64 << 10;
 
+/// What an opening costs at least.
+const LEAST: f64 = FloodingBudget::LIMIT / (1u64 << 50) as f64;
+
 /// Which key an opening is counted against: a key generation session or a ceremony.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyId(pub [u8; 32]);
@@ -58,7 +61,8 @@ impl Budgets {
 
     pub(super) fn spend(&mut self, key: KeyId, cost: f64) -> Result<(), JournalError> {
         let mut budget = self.spent.get(&key).copied().unwrap_or_default();
-        budget.spend(cost)?;
+        // No opening is so cheap that adding it up is lost in rounding.
+        budget.spend(cost.max(LEAST))?;
         let before = self.spent.insert(key, budget);
         self.write().inspect_err(|_| {
             match before {
