@@ -293,8 +293,10 @@ fn relations_are_derived_from_the_announced_ciphertexts_only() {
     assert_eq!(derive(s, v, c, &placed, m), Ok(()));
     assert_eq!(
         derive(&other.statement, v, c, &placed, m),
-        Err(FormsError::Announcement)
+        Err(FormsError::Statement)
     );
+    let coin = LinkStatement::new(s.announcement().clone(), [0; 32]);
+    assert_eq!(derive(&coin, v, c, &placed, m), Err(FormsError::Statement));
     assert_eq!(derive(s, v, &sums, &placed, m), Err(FormsError::Cube));
     assert!(matches!(
         derive(s, v, c, &placed[1..], m),

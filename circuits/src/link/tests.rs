@@ -166,6 +166,22 @@ fn announcements_are_refused_where_their_parts_do_not_fit() {
 }
 
 #[test]
+fn challenges_are_the_stored_ones() {
+    let hex = |w: &[u8]| -> String { w.iter().map(|b| format!("{b:02x}")).collect() };
+    let statement = LinkStatement::new(announcement(), [1; 32]);
+    let weights = statement.challenges();
+    assert_eq!(
+        hex(&statement.announcement().digest()),
+        "752c5dcaebf05a58dcda9003a8cd174e546f15d06f2b7dd9add03945da685f09"
+    );
+    assert_eq!(
+        hex(&weights.members(2, 1, 40)[28..]),
+        "032543d3cffd1b0a70e4253f"
+    );
+    assert_eq!(weights.columns(4), [1_246_074, 698_333]);
+}
+
+#[test]
 fn uploads_are_hashed_in_order_and_once() {
     let a = (0, 7, [1; 32]);
     let b = (1, 0, [2; 32]);
@@ -219,8 +235,7 @@ fn weights_depend_on_coin_repetition_chunk_and_slot() {
 fn the_largest_quotient_fits_its_bits_and_the_field() {
     let slots = (MAX_SLOTS * MAX_CHUNKS) as u64;
     assert_eq!(quotient_bits(MAX_COLUMNS, slots), 52);
-    // p 2^bits and the sum stay far below the group order: nothing wraps
-    assert!(52 + 26 + 2 < 253);
+    // p 2^bits and the sum stay below 2^80, far below the group order: nothing wraps
     for p in MODULI {
         for (columns, slots) in [(1usize, 1u64), (3, 96), (16, 1 << 20)] {
             let sums = vec![255 * 255 * slots; columns];

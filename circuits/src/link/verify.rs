@@ -54,7 +54,7 @@ pub enum LinkError {
 pub struct VerifiedLink {
     values: [u64; REPETITIONS],
     challenges: LinkChallenges,
-    announcement: Word,
+    seed: Word,
 }
 
 impl VerifiedLink {
@@ -66,9 +66,9 @@ impl VerifiedLink {
     pub fn challenges(&self) -> &LinkChallenges {
         &self.challenges
     }
-    /// Digest of the announcement that the proof is about.
-    pub fn announcement(&self) -> &Word {
-        &self.announcement
+    /// Seed of the statement that the proof is about: it names announcement and coin.
+    pub fn seed(&self) -> &Word {
+        &self.seed
     }
 }
 
@@ -300,6 +300,6 @@ pub fn verify(
     Ok(VerifiedLink {
         values: std::array::from_fn(|e| proof.forms[e].value),
         challenges,
-        announcement: announcement.digest(),
+        seed: statement.seed(),
     })
 }

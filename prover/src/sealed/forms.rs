@@ -25,8 +25,8 @@ pub struct Placed<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormsError {
     /// The proof that was verified is of another statement.
-    #[error("the verified proof is of another announcement")]
-    Announcement,
+    #[error("the verified proof is of another announcement or coin")]
+    Statement,
     /// Another cube, or other columns or modulus than the cube's.
     #[error("the statement is not about this cube")]
     Cube,
@@ -76,8 +76,8 @@ pub fn zero_forms(
     masks: &[Upload; REPETITIONS],
 ) -> Result<[ZeroForm; REPETITIONS], FormsError> {
     let announcement = statement.announcement();
-    if *verified.announcement() != announcement.digest() {
-        return Err(FormsError::Announcement);
+    if *verified.seed() != statement.seed() {
+        return Err(FormsError::Statement);
     }
     let columns = cube.columns().iter().map(|column| column.0);
     if cube.id() != announcement.context().cube
