@@ -1,8 +1,9 @@
 //! `manifest.json`: what a bundle is about and the SHA-256 of its files; `queries.json`: what was asked and answered.
 
 use super::format::FormatError;
-use super::{BundleQuery, chain, keys};
+use super::{BundleQuery, chain, keys, sealed};
 use crate::error::CliError;
+use crate::sealed::uploads;
 use salus_contracts::deploy::Deployment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,8 +21,10 @@ pub const CODEBOOK: &str = "codebook.toml";
 pub const QUERIES: &str = "queries.json";
 /// Version of the bundle format.
 pub const BUNDLE_VERSION: u32 = 1;
-/// Every file that a bundle has beside its manifest.
+/// Every file that each bundle has beside its manifest.
 pub const FILES: [&str; 5] = [CODEBOOK, keys::KEYS, keys::BASIS, chain::NAME, QUERIES];
+/// What a bundle of a dataset with sealed answers has as well, beside its blobs.
+pub const SEALED_FILES: [&str; 2] = [uploads::NAME, sealed::NAME];
 /// Bytes of a text file, at most.
 const MAX_TEXT: u64 = 256 << 20;
 
@@ -106,7 +109,8 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> FormatError + '_ {
     }
 }
 
-fn text(path: &Path, reason: impl std::fmt::Display) -> FormatError {
+/// The error of a text that does not say what it should.
+pub fn text(path: &Path, reason: impl std::fmt::Display) -> FormatError {
     FormatError::Text {
         path: path.to_owned(),
         reason: reason.to_string(),
@@ -172,12 +176,26 @@ impl Manifest {
             .into());
         }
         let manifest: Self = serde_json::from_str(&json).map_err(|e| text(&path, e))?;
-        if manifest.files.len() != FILES.len()
-            || FILES.iter().any(|name| !manifest.files.contains_key(*name))
-        {
+        let has = |name: &&str| manifest.files.contains_key(*name);
+        let sealed = SEALED_FILES.iter().filter(|name| has(name)).count();
+        let whole = FILES.iter().all(has)
+            && (sealed == 0 || sealed == SEALED_FILES.len())
+            && manifest.files.len() == FILES.len() + sealed;
+        if !whole {
             return Err(text(&path, "it does not name the files of a bundle").into());
         }
         Ok(manifest)
+    }
+
+    /// The files of the bundle.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let all = FILES.into_iter().chain(SEALED_FILES);
+        all.filter(|name| self.files.contains_key(*name))
+    }
+
+    /// Whether the bundle has uploads, sums and blobs of the sealed path.
+    pub fn is_sealed(&self) -> bool {
+        self.files.contains_key(sealed::NAME)
     }
 
     /// Writes the manifest.
@@ -186,7 +204,8 @@ impl Manifest {
     }
 }
 
-fn write_json(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+/// Writes `value` as a text file of a bundle.
+pub fn write_json(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
     let mut file = io::BufWriter::new(File::create(dir.join(name))?);
     serde_json::to_writer_pretty(&mut file, value)?;
     file.write_all(b"\n")?;

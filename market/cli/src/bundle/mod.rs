@@ -2,20 +2,26 @@
 //!
 //! manifest.json names chain, contracts, dataset, and the SHA-256 of the other files: codebook.toml; keys.bin, the
 //! verifying keys; basis.bin, the slot bases; chain.bin, every transaction to the contracts; queries.json, what was
-//! asked and what was answered. It is written beside its place and renamed, so there is never half a bundle.
+//! asked and what was answered. Where there are sealed answers also uploads.bin, whose uploads count; sealed.json, which
+//! blobs are keys, sums and proofs; and the folder blobs, named by their own hashes. It is written beside its place and
+//! renamed, so there is never half a bundle.
 
+pub mod blobs;
 pub mod chain;
 pub mod format;
 pub mod keys;
 pub mod manifest;
+pub mod sealed;
 
 use crate::error::{CliError, Kind};
+use crate::sealed::uploads;
 use chain::ChainWriter;
-use manifest::{BUNDLE_VERSION, Counts, FILES, Manifest};
+use manifest::{BUNDLE_VERSION, Counts, FILES, Manifest, SEALED_FILES};
 use salus_circuits::commitment::CommitmentKey;
 use salus_circuits::keys::VerifyingKey;
 use salus_contracts::client::{ChainError, Client, DatasetId, Family};
 use salus_schema::codebook::Codebook;
+use sealed::SealedBundle;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -52,6 +58,19 @@ pub struct BundleInput<'a> {
     pub basis: &'a CommitmentKey,
     /// What was asked.
     pub queries: &'a [BundleQuery],
+    /// The public side of the sealed path, where it was used.
+    pub sealed: Option<SealedInput<'a>>,
+}
+
+/// The public side of the sealed path.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedInput<'a> {
+    /// Folder that holds uploads.bin.
+    pub uploads: &'a Path,
+    /// Folder of the local blob store. All its blobs go into the bundle.
+    pub blobs: &'a Path,
+    /// What the blobs are.
+    pub contents: &'a SealedBundle,
 }
 
 /// What was written.
@@ -61,8 +80,12 @@ pub struct BundleSummary {
     pub dir: PathBuf,
     /// Transactions in it.
     pub transactions: u64,
-    /// Length of all files in bytes.
+    /// Length of all files in bytes, blobs included.
     pub bytes: u64,
+    /// Blobs in it.
+    pub blobs: u64,
+    /// Their part of the bytes, shared with the blob store where the file system allows it.
+    pub blob_bytes: u64,
 }
 
 fn disk(path: &Path) -> impl Fn(io::Error) -> CliError + '_ {
@@ -105,14 +128,14 @@ pub fn check_target(dir: &Path, force: bool) -> Result<(), CliError> {
     for entry in entries {
         empty = false;
         let name = entry.map_err(disk(dir))?.file_name();
-        let known = name
-            .to_str()
-            .is_some_and(|name| name == manifest::NAME || FILES.contains(&name));
-        if !known {
-            let message = format!(
-                "holds {}, which is no part of a bundle",
-                name.to_string_lossy()
-            );
+        let stranger = match name.to_str() {
+            Some(blobs::NAME) => blobs::stranger(&blobs::folder(dir)).map_err(disk(dir))?,
+            Some(known) if is_part(known) => None,
+            _ => Some(PathBuf::from(&name)),
+        };
+        if let Some(stranger) = stranger {
+            let shown = stranger.strip_prefix(dir).unwrap_or(&stranger);
+            let message = format!("holds {}, which is no part of a bundle", shown.display());
             return refuse(
                 "out_not_a_bundle",
                 &message,
@@ -128,6 +151,10 @@ pub fn check_target(dir: &Path, force: bool) -> Result<(), CliError> {
         "already holds a bundle",
         "Give --force to replace it, or another directory with --out.",
     )
+}
+
+fn is_part(name: &str) -> bool {
+    name == manifest::NAME || FILES.contains(&name) || SEALED_FILES.contains(&name)
 }
 
 /// A directory that goes away unless it is kept.
@@ -166,11 +193,22 @@ pub async fn write(
     keys::write_keys(&beside, &input.keys).map_err(&failed)?;
     keys::write_basis(&beside, &input.basis.slots).map_err(&failed)?;
     manifest::write_queries(&beside, input.queries).map_err(&failed)?;
+    let mut gathered = blobs::Gathered::default();
+    let mut names = FILES.to_vec();
+    if let Some(sealed) = &input.sealed {
+        // A copy: the list grows in place.
+        let list = sealed.uploads.join(uploads::NAME);
+        fs::copy(&list, beside.join(uploads::NAME)).map_err(disk(&list))?;
+        sealed.contents.write(&beside).map_err(&failed)?;
+        gathered =
+            blobs::gather(sealed.blobs, &blobs::folder(&beside)).map_err(disk(sealed.blobs))?;
+        names.extend(SEALED_FILES);
+    }
     let mut files = BTreeMap::new();
-    for name in FILES {
+    for name in names {
         files.insert(name.to_owned(), manifest::digest(&beside, name)?);
     }
-    let bytes = files.values().map(|file| file.bytes).sum();
+    let bytes = gathered.bytes + files.values().map(|file| file.bytes).sum::<u64>();
     let manifest = Manifest {
         version: BUNDLE_VERSION,
         deployment: input.client.deployment().clone(),
@@ -195,6 +233,8 @@ pub async fn write(
         dir: dir.to_owned(),
         transactions,
         bytes,
+        blobs: gathered.blobs,
+        blob_bytes: gathered.bytes,
     })
 }
 
