@@ -110,7 +110,13 @@ impl Connection {
         request: &Request,
         wait: Duration,
     ) -> Result<Reply, CallError> {
-        frame::write(stream, request, self.limits.frame).await?;
-        Ok(frame::read(stream, wait, self.limits.frame).await?)
+        let exchange = async {
+            frame::write(stream, request, self.limits.frame).await?;
+            frame::read(stream, wait, self.limits.frame).await
+        };
+        exchange.await.map_err(|error| match error {
+            FrameError::Idle | FrameError::Slow => CallError::Slow,
+            other => other.into(),
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -372,9 +373,26 @@ where
         // Unreachable: the handshake refused it. Never serve whom we cannot name.
         return Ok(());
     };
+    let end = requests(&mut stream, caller, limits, handler, closed).await;
+    // The goodbye of TLS, if the other side still listens.
+    let _ = timeout(limits.handshake, stream.shutdown()).await;
+    end
+}
+
+async fn requests<F, R>(
+    stream: &mut TlsStream<TcpStream>,
+    caller: Caller,
+    limits: Limits,
+    handler: F,
+    mut closed: watch::Receiver<bool>,
+) -> Result<(), FrameError>
+where
+    F: Fn(Caller, Request) -> R,
+    R: Future<Output = Reply>,
+{
     loop {
         let request = tokio::select! {
-            request = frame::read(&mut stream, limits.idle, limits.frame) => request,
+            request = frame::read(stream, limits.idle, limits.frame) => request,
             _ = closed.wait_for(|closed| *closed) => return Ok(()),
         };
         let request = match request {
@@ -383,12 +401,12 @@ where
             Err(error) => {
                 let refusal = Refusal::new(RefusalCode::BadRequest, &error);
                 // The connection ends either way: what follows a broken frame cannot be read.
-                let _ = frame::write(&mut stream, &Reply::Refused(refusal), limits.frame).await;
+                let _ = frame::write(stream, &Reply::Refused(refusal), limits.frame).await;
                 return Err(error);
             }
         };
         let reply = handler(caller, request).await;
-        frame::write(&mut stream, &reply, limits.frame).await?;
+        frame::write(stream, &reply, limits.frame).await?;
     }
 }
 
