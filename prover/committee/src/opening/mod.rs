@@ -32,7 +32,7 @@ pub enum Failure {
         /// Its members that answered; at least one of them lies.
         holders: Vec<HolderIndex>,
         /// How all holders behaved.
-        report: Report,
+        report: Box<Report>,
     },
     /// Nobody who answered knows the secret of a subset.
     #[error("{answered} holders answered and {needed} are needed: nobody of {subset} did")]
@@ -44,7 +44,7 @@ pub enum Failure {
         /// Holders that are needed.
         needed: u8,
         /// How all holders behaved.
-        report: Report,
+        report: Box<Report>,
     },
     /// The answer is known, but too few signed it.
     #[error("{signed} holders signed and {needed} are needed")]
@@ -54,7 +54,7 @@ pub enum Failure {
         /// Holders that are needed.
         needed: u8,
         /// How all holders behaved.
-        report: Report,
+        report: Box<Report>,
     },
 }
 
@@ -81,7 +81,7 @@ impl Failure {
         match &mut self {
             Self::Disagreement { report, .. }
             | Self::Uncovered { report, .. }
-            | Self::TooFewSignatures { report, .. } => *report = found,
+            | Self::TooFewSignatures { report, .. } => **report = found,
         }
         self
     }

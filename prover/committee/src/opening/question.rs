@@ -159,7 +159,7 @@ impl Question {
             } else {
                 MOMENTS * group
             };
-            if mask >> value & 1 == 0 { 0..=0 } else { 1..=0 }
+            if mask >> value & 1 == 0 { 0..1 } else { 0..0 }
         });
         let most = question.counts.len() * 3;
         if most > MAX_VALUES {
@@ -211,10 +211,7 @@ impl Question {
     }
 
     /// The places whose power is in `powers(image, mask, group)` and that are not zero for every table.
-    fn places(
-        &self,
-        powers: impl Fn(Image, u64, usize) -> std::ops::RangeInclusive<usize>,
-    ) -> Vec<Place> {
+    fn places(&self, powers: impl Fn(Image, u64, usize) -> std::ops::Range<usize>) -> Vec<Place> {
         let mut places = Vec::new();
         for (pass, shape) in self.plan.passes().iter().enumerate() {
             let step = match shape.image() {
@@ -360,8 +357,8 @@ impl Question {
         }
         let masks = suppression.masks;
         let mut sums = self.places(|image, _, _| match image {
-            Image::Cells => 1..=0,
-            Image::Moments => 1..=2,
+            Image::Cells => 0..0,
+            Image::Moments => 1..3,
         });
         sums.retain(|place| masks[place.pass] >> (MOMENTS * place.group) & 1 == 0);
         Ok(Release {

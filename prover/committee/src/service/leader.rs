@@ -213,7 +213,7 @@ impl Party {
             return Err(Stop::Failed(Failure::TooFewSignatures {
                 signed: signatures.len() as u8,
                 needed: needed as u8,
-                report: all,
+                report: Box::new(all),
             }));
         }
         Ok(SignedAnswer {

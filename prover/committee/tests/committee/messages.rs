@@ -90,7 +90,7 @@ fn replies() -> Vec<Reply> {
         Reply::Failed(Box::new(Failure::Disagreement {
             subset: SubsetIndex(1),
             holders: vec![HolderIndex(4)],
-            report,
+            report: Box::new(report),
         })),
     ]
 }

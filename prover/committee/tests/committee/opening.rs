@@ -267,13 +267,15 @@ fn counts_that_leave_out_the_holders_own_are_refused() {
     assert_eq!(refused.code, RefusalCode::AlreadyAnsweredDifferently);
 }
 
+type Wrap = fn(Arc<dyn Holder>) -> Arc<dyn Holder>;
+
 #[test]
 fn lies_about_values_and_about_flooding_have_names() {
     for (holders, threshold) in [(4, 2), (7, 3)] {
         let world = World::new(holders, threshold);
         let honest = world.holders();
         let (request, plan) = world.fund(1, GROUPS);
-        let wraps: [fn(Arc<dyn Holder>) -> Arc<dyn Holder>; 2] = [
+        let wraps: [Wrap; 2] = [
             |honest| Arc::new(Liar { honest }),
             |honest| Arc::new(BiasedFlooder { honest }),
         ];

@@ -295,15 +295,12 @@ async fn a_leader_that_lies_about_others_gets_neither_sums_nor_signatures() {
         .map(|i| running.client(&world.keys[0].identity, i))
         .collect();
     let mut answers = BTreeMap::from([(leader.index(), leader.counts(&opening).unwrap())]);
-    for peer in 1..4 {
-        let reply = peers[peer]
-            .ask(&Request::Counts(opening.clone()))
-            .await
-            .unwrap();
+    for (index, peer) in peers.iter().enumerate().skip(1) {
+        let reply = peer.ask(&Request::Counts(opening.clone())).await.unwrap();
         let Reply::Partials(lists) = reply else {
             panic!("{reply:?}")
         };
-        answers.insert(HolderIndex(peer as u8), lists);
+        answers.insert(HolderIndex(index as u8), lists);
     }
     let counts = agree(world.shape, &answers).unwrap().values;
     // It adds ten people to the suppressed group, in the subset that holder 1 is not in, so that its sums come out.
