@@ -106,7 +106,7 @@ fn identity(
     form: &Form,
 ) -> [u8; 32] {
     let bits = flooding.bits().to_le_bytes();
-    let parts: [&[u8]; 5] = [binding, sum, &p.to_le_bytes(), &bits, &form.hash()];
+    let parts: [&[u8]; 5] = [binding, sum, &p.to_le_bytes(), &bits, &form.to_bytes()];
     crate::stream::hash("salus/v1/cubes/opening", &parts)
 }
 

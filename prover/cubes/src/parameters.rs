@@ -377,3 +377,38 @@ impl FloodingBudget {
         Err(FloodingBudgetExceeded { cost, left })
     }
 }
+
+/// What a choice of subsets and modulus leaves, as base-2 logarithms; for documents, not for decisions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Margins {
+    /// Ciphertext modulus over the standard deviation of an error: with the degree, what lattice attacks depend on.
+    pub modulus_over_error: f64,
+    /// Standard deviation of the noise of one slot of an upload.
+    pub upload_noise: f64,
+    /// Bound of one flooding value.
+    pub flooding: u32,
+    /// Half a step of the encoding: the largest noise and flooding that leave a value readable.
+    pub half_step: u32,
+    /// Half the modulus: the largest value.
+    pub largest_value: f64,
+    /// Openings of a count over all cells and `2^20` members that the flooding budget allows.
+    pub openings: f64,
+}
+
+impl Margins {
+    /// The margins of cubes of a class under a key of `subsets` secrets.
+    pub fn of(subsets: u32, class: ModulusClass) -> Self {
+        let flooding = Flooding::new(subsets, Room::Value(class));
+        let model = NoiseModel::new(subsets);
+        let count = salus_schema::cube::MAX_CELLS as f64 * f64::from(1u32 << 20);
+        let cost = flooding.cost(KEY_SPREAD * count * model.upload_variance());
+        Self {
+            modulus_over_error: 128.0 - NoiseModel::error_variance().log2() / 2.0,
+            upload_noise: model.upload_variance().log2() / 2.0,
+            flooding: flooding.bits(),
+            half_step: 127 - Modulus::of(class).bits(),
+            largest_value: (class.largest() as f64).log2(),
+            openings: (FloodingBudget::LIMIT / cost).log2(),
+        }
+    }
+}

@@ -15,7 +15,7 @@
 //! * Anything but a one-hot over the integers modulo `p` satisfies the relations for random `r_k` with probability at most
 //!   `(2/p)^4` per attempt (Schwartz-Zippel; attempts can be ground, as challenges come from a hash), and survives the two
 //!   batches with `2^-44`. A slot off the encoding by a fraction of the torus survives 40 subsets with `2^-40`. Noise that
-//!   passes stays below `2^113 / p` per slot. That the two checks together with this noise imply a one-hot is a sketch, not a
+//!   passes stays below `2^114 / p` per slot. That the two checks together with this noise imply a one-hot is a sketch, not a
 //!   proof.
 //! * The seed is drawn after the batch is fixed, and every holder derives every form itself from uploads, attestations and
 //!   seed ([`Batch::derive`]); an [`Origin`] is all that has to be sent.
