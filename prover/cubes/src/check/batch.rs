@@ -153,12 +153,11 @@ impl<'a> Batch<'a> {
                 to,
             } => {
                 node(from, to).filter(|()| round < MAX_BLAMELESS)?;
-                let [first, second] = self.relations(round, from, to, seed);
-                match repetition {
-                    0 => Some(Zero::Form(first)),
-                    1 => Some(Zero::Form(second)),
-                    _ => None,
+                if usize::from(repetition) >= RELATION_BATCHES {
+                    return None;
                 }
+                let [form] = self.relation_forms([repetition], round, from, to, seed);
+                Some(Zero::Form(form))
             }
             Origin::Subset {
                 round,
@@ -183,34 +182,43 @@ impl<'a> Batch<'a> {
         to: u32,
         seed: &[u8; 32],
     ) -> [ZeroForm; RELATION_BATCHES] {
+        self.relation_forms([0, 1], round, from, to, seed)
+    }
+
+    fn relation_forms<const K: usize>(
+        &self,
+        repetitions: [u8; K],
+        round: u32,
+        from: u32,
+        to: u32,
+        seed: &[u8; 32],
+    ) -> [ZeroForm; K] {
         let node = [round, from, to].map(u32::to_le_bytes).concat();
+        let empty = || repetitions.map(|repetition| (repetition, RelationSum::default()));
         let partial = |members: &[Member<'_>]| {
-            let mut sums: [RelationSum; RELATION_BATCHES] = Default::default();
+            let mut sums = empty();
             for member in members {
                 self.add_relations(member, seed, &node, &mut sums);
             }
             sums
         };
         let members = &self.members[from as usize..to as usize];
-        let sums =
-            members
-                .par_chunks(8)
-                .map(partial)
-                .reduce(Default::default, |mut left, right| {
-                    for (sum, more) in left.iter_mut().zip(right) {
-                        sum.merge(more);
-                    }
-                    left
-                });
-        let mut repetition = 0;
-        sums.map(|sum| {
+        let sums = members
+            .par_chunks(8)
+            .map(partial)
+            .reduce(empty, |mut left, right| {
+                for ((_, sum), (_, more)) in left.iter_mut().zip(right) {
+                    sum.merge(more);
+                }
+                left
+            });
+        sums.map(|(repetition, sum)| {
             let origin = Origin::Relation {
                 round,
                 repetition,
                 from,
                 to,
             };
-            repetition += 1;
             let mask = sum.products.finish();
             ZeroForm::new(mask, sum.body, Room::Relation, sum.squares, origin)
         })
@@ -221,7 +229,7 @@ impl<'a> Batch<'a> {
         member: &Member<'_>,
         seed: &[u8; 32],
         node: &[u8],
-        sums: &mut [RelationSum; RELATION_BATCHES],
+        sums: &mut [(u8, RelationSum)],
     ) {
         let challenges: [Vec<u64>; REPETITIONS] = std::array::from_fn(|k| {
             challenge(&member.identity, &member.hash, &self.modulus, self.cells, k)
@@ -232,14 +240,8 @@ impl<'a> Batch<'a> {
         });
         let (a, b) = member.upload.unpack();
         let element = Element::new(&a);
-        for (repetition, sum) in sums.iter_mut().enumerate() {
-            let parts: [&[u8]; 5] = [
-                seed,
-                node,
-                &[repetition as u8],
-                &member.identity.0,
-                &member.hash,
-            ];
+        for (repetition, sum) in sums {
+            let parts: [&[u8]; 5] = [seed, node, &[*repetition], &member.identity.0, &member.hash];
             let stream = Stream::new("salus/v1/cubes/relation-factors", &parts);
             let (weights, constant) = self.relation(member, &challenges, &squares, stream);
             sum.products

@@ -42,6 +42,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_damaged_table_is_refused_or_is_another_table(at in 0..TABLE_BYTES, header in 0..50usize, in_header in any::<bool>(), to in any::<u8>()) {
+        let table = RunningSum::new(&cube(ModulusClass::Sums)).finish().unwrap();
+        let mut bytes = table.to_bytes();
+        bytes[if in_header { header } else { at }] = to;
+        if let Ok(read) = CubeSum::from_bytes(&bytes) {
+            prop_assert!(read.to_bytes() == bytes);
+            prop_assert_eq!(read.hash() == table.hash(), read == table);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_sum_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), long in any::<bool>()) {
+        let mut bytes = bytes;
+        bytes.resize(if long { SUM_BYTES } else { bytes.len() }, 0);
+        prop_assert!(RunningSum::from_bytes(&bytes).is_err());
+        bytes.truncate(TABLE_BYTES);
+        prop_assert!(CubeSum::from_bytes(&bytes).is_err());
+    }
+}
+
 #[test]
 fn the_sum_holds_every_members_cell() {
     let (holders, cube) = (Holders::new(4), cube(ModulusClass::Counts));
