@@ -42,6 +42,9 @@ pub enum Fault {
         /// The slot.
         slot: u32,
     },
+    /// A published number that no group of people has.
+    #[error("a published value needs more than 64 bits, which no count or sum does")]
+    Impossible,
     /// A proof of knowledge.
     #[error(transparent)]
     Registration(#[from] RegistrationError),

@@ -1,5 +1,6 @@
 //! Queries, answers and their payments, replayed by the rules of QueryMarket.
 
+use super::committees::{Committees, Place as CommitteePlace};
 use super::fault::{Fault, require, rule};
 use super::registry::Registry;
 use super::{Effect, Moment, Topic};
@@ -11,9 +12,12 @@ use salus_circuits::words::Word;
 use salus_contracts::bindings::IQueryMarket::{
     self, IQueryMarketEvents as Event, PassResult, QueryRequest,
 };
-use salus_contracts::client::{Answer, DatasetId, EventBody, PassValues, QueryId};
+use salus_contracts::client::{
+    Answer, DatasetId, EventBody, PassValues, QueryId, SealedSubmission, SnapshotId,
+};
 use salus_contracts::history::TokenTransfer;
-use salus_contracts::primitives::{Address, B256, TxHash, U256};
+use salus_contracts::primitives::{Address, B256, Bytes, TxHash, U256};
+use salus_contracts::sealed::{SealedAnswer, release_hash, results_hash};
 use salus_schema::plan::{CircuitClass, Image, MOMENTS, Plan};
 use std::collections::{BTreeMap, HashMap};
 
@@ -40,12 +44,28 @@ pub struct Query {
     pub request: QueryRequest,
     /// The dataset.
     pub dataset: DatasetId,
-    snapshot: u32,
+    /// The snapshot it was asked of.
+    pub snapshot: u32,
     beneficiary: Address,
     /// Where it stands.
     pub status: Status,
     /// What was published, and by which transaction.
     pub published: Option<(TxHash, Vec<PassTotal>)>,
+    /// Who vouches for it, if it is a sealed answer.
+    pub sealed: Option<Sealed>,
+}
+
+/// What a sealed answer's signatures are about.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// The committee.
+    pub committee: B256,
+    /// Hash over the ciphertexts that were opened.
+    pub ciphertext_hash: B256,
+    /// Plan bytes.
+    pub plan: Bytes,
+    /// Members of the committee that signed, ascending.
+    pub signers: Vec<Address>,
 }
 
 /// All queries and credits of a market.
@@ -185,6 +205,7 @@ impl Market {
                 beneficiary: moment.sender,
                 status: Status::Funded,
                 published: None,
+                sealed: None,
             };
             self.queries.insert(id, query);
             add(&mut self.obligations, request.token, request.amount);
@@ -267,26 +288,84 @@ impl Market {
             query.beneficiary = moment.sender;
             query.published = Some((moment.hash, totals));
         }
-        let results = answer.passes.iter().map(|pass| PassResult {
-            mask: pass.mask,
-            rho: U256::from_be_bytes(pass.rho),
-            values: pass
-                .values
-                .iter()
-                .copied()
-                .map(U256::from_be_bytes)
-                .collect(),
-        });
         let accepted = IQueryMarket::AnswerAccepted {
             queryId: answer.query.0,
             datasetId: U256::from(query.dataset.0),
             snapshotId: U256::from(query.snapshot),
-            results: results.collect(),
+            results: results(&answer.passes),
         };
         Ok(Effect::of(
             Topic::Answers,
             event(Event::AnswerAccepted(accepted)),
         ))
+    }
+
+    /// Accepts an answer that a committee vouches for.
+    pub fn accept_sealed(
+        &mut self,
+        answer: &SealedSubmission,
+        registry: &Registry,
+        committees: &Committees,
+        moment: &Moment,
+        place: &CommitteePlace,
+    ) -> Result<Effect, Fault> {
+        let query = self.open(answer.query)?;
+        require(
+            U256::from(moment.timestamp) <= query.request.deadline,
+            "QueryPastDeadline",
+        )?;
+        require(
+            keccak(&answer.plan) == query.request.planHash.0,
+            "PlanHashMismatch",
+        )?;
+        let dataset = registry.get(query.dataset)?;
+        let (min_cohort, min_cell) = (dataset.params.minCohort, dataset.params.minCell);
+        plain(&answer.passes)?;
+        let plan = Plan::from_bytes(&answer.plan)?;
+        let totals = release(
+            &plan,
+            &answer.passes,
+            u64::from(min_cohort),
+            u64::from(min_cell),
+        )?;
+        let signed = SealedAnswer {
+            query: answer.query,
+            dataset: query.dataset,
+            snapshot: SnapshotId(query.snapshot),
+            committee: answer.committee,
+            ciphertext_hash: answer.ciphertext_hash,
+            plan_hash: query.request.planHash,
+            results_hash: results_hash(&answer.passes),
+            release_hash: release_hash(min_cohort, min_cell),
+        };
+        let signers = committees.quorum(&signed, &answer.signatures, place)?;
+        let signatures = signers.len() as u64;
+        if place.commit {
+            query.status = Status::Answered;
+            query.beneficiary = dataset.custodian;
+            query.published = Some((moment.hash, totals));
+            query.sealed = Some(Sealed {
+                committee: answer.committee.0,
+                ciphertext_hash: answer.ciphertext_hash,
+                plan: answer.plan.clone(),
+                signers,
+            });
+        }
+        let accepted = IQueryMarket::SealedAnswerAccepted {
+            queryId: answer.query.0,
+            datasetId: U256::from(query.dataset.0),
+            snapshotId: U256::from(query.snapshot),
+            committeeId: answer.committee.0,
+            ciphertextHash: answer.ciphertext_hash,
+            custodian: dataset.custodian,
+            results: results(&answer.passes),
+        };
+        let mut effect = Effect::of(
+            Topic::SealedAnswers,
+            event(Event::SealedAnswerAccepted(accepted)),
+        );
+        effect.count(Topic::Signatures, signatures);
+        Ok(effect)
     }
 
     fn close(
@@ -458,6 +537,31 @@ impl Market {
             .filter(|((t, _), _)| *t == token)
             .fold(U256::ZERO, |sum, (_, c)| sum.saturating_add(*c))
     }
+}
+
+fn results(passes: &[PassValues]) -> Vec<PassResult> {
+    let word = |word: &Word| U256::from_be_bytes(*word);
+    let results = passes.iter().map(|pass| PassResult {
+        mask: pass.mask,
+        rho: word(&pass.rho),
+        values: pass.values.iter().map(word).collect(),
+    });
+    results.collect()
+}
+
+/// The form of results without a proof: no blinding, nothing where the mask hides, numbers that can be.
+fn plain(passes: &[PassValues]) -> Result<(), Fault> {
+    for pass in passes {
+        require(pass.rho == [0; 32], "UnexpectedValue")?;
+        for (t, value) in pass.values.iter().enumerate() {
+            let hidden = pass.mask.checked_shr(t as u32).unwrap_or(0) & 1 == 1;
+            require(!hidden || *value == [0; 32], "UnexpectedValue")?;
+            if U256::from_be_bytes(*value).bit_len() > 64 {
+                return Err(Fault::Impossible);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The release rule: masks, least counts, least cohort. Returns what is published.

@@ -4,6 +4,8 @@
 //! from the rules of the contracts, written down here a second time. What a node said (status, logs) is compared with
 //! that. Nothing is executed on an EVM, and without `--rpc` no socket is opened.
 
+mod bonds;
+mod committees;
 mod datasets;
 mod fault;
 mod market;
@@ -13,6 +15,7 @@ mod registry;
 mod replay;
 mod report;
 mod rows;
+mod sealed;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -23,7 +26,8 @@ use report::Topic;
 use crate::args::AuditArgs;
 use crate::bundle::chain::ChainReader;
 use crate::bundle::keys::{key_from_words, read_basis, read_keys};
-use crate::bundle::manifest::{self, FILES, Manifest};
+use crate::bundle::manifest::{self, Manifest};
+use crate::bundle::sealed::SealedBundle;
 use crate::error::{CliError, Kind};
 use crate::output;
 use crate::progress::Stage;
@@ -37,12 +41,13 @@ use salus_contracts::client::{Chain, ChainError, DatasetId, Endpoint, EventBody}
 use salus_contracts::history::TokenTransfer;
 use salus_contracts::primitives::{Address, TxHash, U256, hex};
 use salus_schema::codebook::Codebook;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Files, column sums, proofs and rows; proofs of knowledge and members' signatures are left out.
+    /// Files, column sums, proofs, sealed answers and rows; proofs of knowledge and members' signatures are left out.
     Answers,
     /// Everything.
     Full,
@@ -106,8 +111,8 @@ pub fn audit(
         Depth::Full => "full",
     });
     let manifest = Manifest::read(dir)?;
-    for (number, name) in FILES.into_iter().enumerate() {
-        progress("hash files", number as u64, FILES.len() as u64);
+    for (number, name) in manifest.names().enumerate() {
+        progress("hash files", number as u64, manifest.files.len() as u64);
         report.checked(Topic::Files, 1);
         if manifest.files.get(name) != Some(&manifest::digest(dir, name)?) {
             report.wrong(
@@ -169,14 +174,31 @@ pub fn audit(
     check_contracts(&manifest, &replay, &mut report);
     check_keys(&keys, &bases, dataset, &replay, &mut report);
     match replay.registry.get(dataset) {
-        Ok(found) => rows::check(
-            &queries,
-            &codebook,
-            dataset,
-            found,
-            &replay.market,
-            &mut report,
-        ),
+        Ok(found) => {
+            let shown = rows::check(
+                &queries,
+                &codebook,
+                dataset,
+                found,
+                &replay.market,
+                &mut report,
+            );
+            let contents = match manifest.is_sealed() {
+                true => Some(SealedBundle::read(dir)?),
+                false => None,
+            };
+            let subject = sealed::Subject {
+                dir,
+                at: &manifest.deployment,
+                contents,
+                codebook: &codebook,
+                dataset,
+                replay: &replay,
+                bases: &bases,
+                shown: &shown,
+            };
+            subject.check(&mut report, &mut progress)?;
+        }
         Err(_) => report.wrong(
             Topic::Datasets,
             None,
@@ -184,18 +206,21 @@ pub fn audit(
         ),
     }
     conservation(&replay, &mut report);
+    bonds(&replay, &mut report);
     Ok(report)
 }
 
 fn check_contracts(manifest: &Manifest, replay: &Replay<'_>, report: &mut AuditReport) {
     let at = &manifest.deployment;
-    for (name, address) in [
+    let contracts = [
         ("registry", at.registry),
         ("market", at.market),
         ("verifier", at.verifier),
         ("pool", at.pool),
         ("claim verifier", at.claim_verifier),
-    ] {
+    ];
+    let committee = at.committee.map(|address| ("committee contract", address));
+    for (name, address) in contracts.into_iter().chain(committee) {
         if !replay.created().contains(&address) {
             report.note(format!(
                 "the creation of the {name} is not in the bundle: its code was not compared"
@@ -278,9 +303,7 @@ fn conservation(replay: &Replay<'_>, report: &mut AuditReport) {
     };
     for (token, funded) in &market.funded {
         report.checked(Topic::Conservation, 1);
-        let of = |sums: &std::collections::BTreeMap<Address, U256>| {
-            sums.get(token).copied().unwrap_or_default()
-        };
+        let of = |sums: &BTreeMap<Address, U256>| sums.get(token).copied().unwrap_or_default();
         let held = sum(&[market.escrow(*token), market.credits(*token)]);
         if of(&market.obligations) != held {
             report.wrong(
@@ -308,6 +331,24 @@ fn conservation(replay: &Replay<'_>, report: &mut AuditReport) {
                 Topic::Conservation,
                 None,
                 format!("token {token}: settled rewards did not reach the pool"),
+            );
+        }
+    }
+}
+
+/// No bond appears or disappears.
+fn bonds(replay: &Replay<'_>, report: &mut AuditReport) {
+    let bonds = &replay.committees.bonds;
+    for (token, received) in &bonds.received {
+        report.checked(Topic::Conservation, 1);
+        let of = |sums: &BTreeMap<Address, U256>| sums.get(token).copied().unwrap_or_default();
+        let held = bonds.standing(*token);
+        let gone = of(&bonds.withdrawn).saturating_add(of(&bonds.slashed));
+        if of(&bonds.obligations) != held || *received != held.saturating_add(gone) {
+            report.wrong(
+                Topic::Conservation,
+                None,
+                format!("token {token}: bonds paid in are not bonds held, withdrawn and slashed"),
             );
         }
     }

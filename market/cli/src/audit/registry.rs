@@ -33,7 +33,8 @@ pub struct Dataset {
     depth: usize,
     /// Root of the slot bases.
     pub root: Word,
-    blinding: G1Affine,
+    /// Blinding base of commitments.
+    pub blinding: G1Affine,
     /// Present epoch.
     pub epoch: u32,
     /// When a timed epoch ends, Unix time in seconds.

@@ -1,5 +1,6 @@
 //! Every transaction in order: what its bytes say, whether the rules let it pass, and whether the logs agree.
 
+use super::committees::{Committees, Place as CommitteePlace};
 use super::fault::{Fault, require};
 use super::market::{Deposit, Market, Place as MarketPlace};
 use super::pool::{Place as PoolPlace, Pool};
@@ -7,6 +8,7 @@ use super::registry::{Registry, Setting};
 use super::report::AuditReport;
 use super::{Depth, Effect, Moment, Topic};
 use crate::bundle::keys::{KEY_WORDS, KeyWordsError, key_from_words};
+use crate::sealed::roster::Roster;
 use salus_circuits::keys::VerifyingKey;
 use salus_circuits::transcript::keccak;
 use salus_circuits::words::Word;
@@ -15,8 +17,8 @@ use salus_contracts::client::{Contract, DatasetId, EventBody};
 use salus_contracts::consent::OptOut;
 use salus_contracts::deploy::Deployment;
 use salus_contracts::history::{
-    self, Action, Creation, Mined, RawLog, Transaction, circuit_code, creation_matches, log_of,
-    token_transfer,
+    self, Action, CommitteeAction, Creation, Mined, RawLog, Transaction, circuit_code,
+    creation_matches, log_of, token_transfer,
 };
 use salus_contracts::primitives::{Address, B256, TxHash, U256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,6 +37,10 @@ pub struct Replay<'a> {
     pub market: Market,
     /// Rewards.
     pub pool: Pool,
+    /// Key holders.
+    pub committees: Committees,
+    /// Who is in the snapshots of the bundle's dataset, from the events that the rules give.
+    pub roster: Roster,
     /// Verifying keys by id.
     pub circuits: BTreeMap<Word, VerifyingKey>,
     registered: BTreeSet<Word>,
@@ -59,6 +65,8 @@ impl<'a> Replay<'a> {
             registry: Registry::default(),
             market: Market::default(),
             pool: Pool::default(),
+            committees: Committees::default(),
+            roster: Roster::new(dataset),
             circuits: BTreeMap::new(),
             registered: BTreeSet::new(),
             created: BTreeSet::new(),
@@ -90,7 +98,14 @@ impl<'a> Replay<'a> {
             return;
         }
         match self.act(&transaction, &moment, true) {
-            Ok(effect) => self.compare(mined, &transaction, effect, report),
+            Ok(effect) => {
+                for event in &effect.events {
+                    if let EventBody::Registry(event) = event {
+                        self.roster.see(event);
+                    }
+                }
+                self.compare(mined, &transaction, effect, report);
+            }
             Err(fault) => report.wrong(
                 topic(&transaction.action),
                 Some(transaction.hash),
@@ -160,6 +175,14 @@ impl<'a> Replay<'a> {
                 | Action::SetPrice { .. }
                 | Action::TransferAdmin { .. }
                 | Action::AcceptAnswer(_)
+                | Action::AcceptSealedAnswer(_)
+                | Action::Committee(
+                    CommitteeAction::Register { .. }
+                        | CommitteeAction::Bind { .. }
+                        | CommitteeAction::Unbind { .. }
+                        | CommitteeAction::Report(_)
+                        | CommitteeAction::GiveNotice { .. }
+                )
                 | Action::Refuse { .. }
                 | Action::Refund(_)
         );
@@ -190,12 +213,13 @@ impl<'a> Replay<'a> {
         for (topic, count) in &effect.counts {
             report.checked(*topic, *count);
         }
-        let ours = [
+        let mut ours = vec![
             self.at.registry,
             self.at.market,
             self.at.verifier,
             self.at.pool,
         ];
+        ours.extend(self.at.committee);
         let actual: Vec<&RawLog> = mined
             .logs
             .iter()
@@ -227,15 +251,13 @@ impl<'a> Replay<'a> {
         if transaction.to == Some(self.at.token) {
             return;
         }
+        let mut holders = vec![self.at.market, self.at.pool];
+        holders.extend(self.at.committee);
         let moved: Vec<_> = mined
             .logs
             .iter()
             .filter_map(token_transfer)
-            .filter(|t| {
-                [t.from, t.to]
-                    .iter()
-                    .any(|a| *a == self.at.market || *a == self.at.pool)
-            })
+            .filter(|t| [t.from, t.to].iter().any(|a| holders.contains(a)))
             .collect();
         report.checked(
             Topic::Tokens,
@@ -273,6 +295,13 @@ impl<'a> Replay<'a> {
             chain_id: at.chain_id,
             pool: at.pool,
             depth,
+            commit,
+        };
+        // Without a committee contract no action is addressed to it.
+        let committee = CommitteePlace {
+            chain_id: at.chain_id,
+            contract: at.committee.unwrap_or_default(),
+            market: at.market,
             commit,
         };
         match &transaction.action {
@@ -375,7 +404,32 @@ impl<'a> Replay<'a> {
             Action::Mint { .. } | Action::Transfer { .. } | Action::Approve { .. } => {
                 Ok(Effect::default())
             }
-            Action::AcceptSealedAnswer(_) | Action::Committee(_) => Err(Fault::UnknownCall),
+            Action::AcceptSealedAnswer(answer) => self.market.accept_sealed(
+                answer,
+                &self.registry,
+                &self.committees,
+                moment,
+                &committee,
+            ),
+            Action::Committee(
+                action @ (CommitteeAction::DepositBond { .. }
+                | CommitteeAction::GiveNotice { .. }
+                | CommitteeAction::WithdrawBond(_)
+                | CommitteeAction::SlashBond(_)),
+            ) => {
+                let (registry, rewards) = (&self.registry, &mut self.pool);
+                self.committees
+                    .bond(action, registry, moment, &committee, |slashed| {
+                        let (dataset, token) = (slashed.bond.dataset, slashed.bond.token);
+                        let latest = registry.get(dataset)?.snapshots.len() as u32;
+                        let pot = (dataset.0, latest, token);
+                        rewards.deposit(pot, slashed.rewards, committee.contract, registry, &pool)
+                    })
+            }
+            Action::Committee(action) => {
+                self.committees
+                    .act(action, &self.registry, moment, &committee)
+            }
             Action::Unknown => self.unknown(transaction),
         }
     }
@@ -458,9 +512,15 @@ fn topic(action: &Action) -> Topic {
         Action::Rectify(_) | Action::OptOut { .. } | Action::ExpireChunk { .. } => Topic::Changes,
         Action::Snapshot(_) => Topic::Snapshots,
         Action::Fund { .. } | Action::Refuse { .. } | Action::Refund(_) => Topic::Queries,
-        Action::AcceptAnswer(_) | Action::AcceptSealedAnswer(_) | Action::Committee(_) => {
-            Topic::Answers
-        }
+        Action::AcceptAnswer(_) => Topic::Answers,
+        Action::AcceptSealedAnswer(_) => Topic::SealedAnswers,
+        Action::Committee(
+            CommitteeAction::Register { .. }
+            | CommitteeAction::Bind { .. }
+            | CommitteeAction::Unbind { .. }
+            | CommitteeAction::Report(_),
+        ) => Topic::Committees,
+        Action::Committee(_) => Topic::Bonds,
         Action::Settle { .. } | Action::Deposit { .. } => Topic::Payouts,
         Action::Claim(_) | Action::ClaimMany(_) => Topic::Claims,
         Action::Withdraw { .. } => Topic::Withdrawals,

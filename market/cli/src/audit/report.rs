@@ -1,5 +1,6 @@
 //! What an audit found.
 
+use super::sealed::SealedFinding;
 use crate::error::{CliError, Kind};
 use salus_contracts::primitives::TxHash;
 use serde::Serialize;
@@ -31,6 +32,22 @@ pub enum Topic {
     Queries,
     /// Proofs and release rule.
     Answers,
+    /// Committees, whom they serve, and equivocations.
+    Committees,
+    /// Bonds of key holders.
+    Bonds,
+    /// Sealed answers: committee, release rule, signatures, ciphertexts.
+    SealedAnswers,
+    /// Key holders' signatures on answers.
+    Signatures,
+    /// Uploads: one per person, vouched for by the issuer, with the bytes that were vouched for.
+    Uploads,
+    /// Sums of uploads, added again.
+    Sums,
+    /// Proofs that uploads and column commitments hold the same records.
+    Links,
+    /// Evaluations of ad-hoc ciphertexts.
+    Evaluations,
     /// Rows as shown against what the proof published.
     Rows,
     /// Division of payments.
@@ -50,7 +67,7 @@ pub enum Topic {
 }
 
 /// Every topic, in the order of the report.
-const TOPICS: [Topic; 18] = [
+const TOPICS: [Topic; 26] = [
     Topic::Files,
     Topic::Transactions,
     Topic::Contracts,
@@ -61,6 +78,14 @@ const TOPICS: [Topic; 18] = [
     Topic::Snapshots,
     Topic::Queries,
     Topic::Answers,
+    Topic::Committees,
+    Topic::Bonds,
+    Topic::SealedAnswers,
+    Topic::Signatures,
+    Topic::Uploads,
+    Topic::Sums,
+    Topic::Links,
+    Topic::Evaluations,
     Topic::Rows,
     Topic::Payouts,
     Topic::Claims,
@@ -90,8 +115,12 @@ pub struct Check {
     pub checked: u64,
     /// How many of them are wrong.
     pub wrong: u64,
-    /// The first of them.
+    /// How many more could not be checked because something is missing.
+    pub unchecked: u64,
+    /// The first of the wrong ones.
     pub problems: Vec<Problem>,
+    /// What is missing for the first of the unchecked ones.
+    pub gaps: Vec<String>,
 }
 
 /// The result of an audit.
@@ -102,10 +131,14 @@ pub struct AuditReport {
     pub depth: &'static str,
     /// What was checked, and what is wrong with it.
     pub checks: Vec<Check>,
+    /// Every sealed answer: what was done again, and what only signatures speak for.
+    pub sealed_answers: Vec<SealedFinding>,
     /// What a reader must know, though nothing is wrong.
     pub notes: Vec<String>,
     #[serde(skip)]
     first: Option<Problem>,
+    #[serde(skip)]
+    first_gap: Option<String>,
 }
 
 impl AuditReport {
@@ -115,14 +148,18 @@ impl AuditReport {
             name,
             checked: 0,
             wrong: 0,
+            unchecked: 0,
             problems: Vec::new(),
+            gaps: Vec::new(),
         });
         Self {
             verdict: "ok",
             depth,
             checks: checks.into(),
+            sealed_answers: Vec::new(),
             notes: Vec::new(),
             first: None,
+            first_gap: None,
         }
     }
 
@@ -148,6 +185,22 @@ impl AuditReport {
         }
     }
 
+    /// Counts something that could not be checked.
+    pub fn unchecked(&mut self, topic: Topic, gap: impl Into<String>) {
+        if self.first.is_none() {
+            self.verdict = "could_not_check";
+        }
+        let gap = gap.into();
+        if self.first_gap.is_none() {
+            self.first_gap = Some(gap.clone());
+        }
+        let check = &mut self.checks[topic as usize];
+        check.unchecked += 1;
+        if check.gaps.len() < KEPT {
+            check.gaps.push(gap);
+        }
+    }
+
     /// Adds a note, once.
     pub fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
@@ -156,7 +209,7 @@ impl AuditReport {
         }
     }
 
-    /// `ok` or `invalid`.
+    /// `ok`, `invalid`, or `could_not_check` when nothing is known to be wrong and something is missing.
     pub fn verdict(&self) -> &str {
         self.verdict
     }
@@ -171,35 +224,58 @@ impl AuditReport {
         self.checks.iter().map(|check| check.wrong).sum()
     }
 
+    /// How many things could not be checked.
+    pub fn gaps(&self) -> u64 {
+        self.checks.iter().map(|check| check.unchecked).sum()
+    }
+
     /// The last line of the command.
     pub fn line(&self, command: &str) -> String {
-        match &self.first {
-            None => format!(
-                "{command}: ok: {} registrations, {} answers, {} payouts, {} claims",
-                self.count(Topic::Registrations),
-                self.count(Topic::Answers),
-                self.count(Topic::Payouts),
-                self.count(Topic::Claims),
-            ),
-            Some(first) => {
+        match (&self.first, &self.first_gap) {
+            (None, None) => {
+                let sealed = match self.count(Topic::SealedAnswers) {
+                    0 => String::new(),
+                    count => format!(" {count} sealed answers,"),
+                };
                 format!(
-                    "{command}: invalid: {} problems, the first: {}",
-                    self.problems(),
-                    first.sentence()
+                    "{command}: ok: {} registrations, {} answers,{sealed} {} payouts, {} claims",
+                    self.count(Topic::Registrations),
+                    self.count(Topic::Answers),
+                    self.count(Topic::Payouts),
+                    self.count(Topic::Claims),
                 )
             }
+            (Some(first), _) => format!(
+                "{command}: invalid: {} problems, the first: {}",
+                self.problems(),
+                first.sentence()
+            ),
+            (None, Some(first)) => format!(
+                "{command}: could not check: {} things, the first: {first}",
+                self.gaps()
+            ),
         }
     }
 
-    /// The error of an invalid bundle.
+    /// The error of a bundle that is invalid or could not be checked.
     pub fn error(&self) -> Option<CliError> {
-        self.first.as_ref().map(|first| {
+        let invalid = self.first.as_ref().map(|first| {
             CliError::new(
                 Kind::Invalid,
                 "audit_invalid",
                 format!("the bundle does not hold up: {}", first.sentence()),
                 "Do not rely on its answers; the report (--json) lists every problem.",
             )
+        });
+        invalid.or_else(|| {
+            self.first_gap.as_ref().map(|first| {
+                CliError::new(
+                    Kind::CouldNotCheck,
+                    "audit_incomplete",
+                    format!("nothing is known to be wrong, but not all could be checked: {first}"),
+                    "Get what is missing from the publisher, then audit again; the report (--json) lists every gap.",
+                )
+            })
         })
     }
 
@@ -209,17 +285,26 @@ impl AuditReport {
         for check in self
             .checks
             .iter()
-            .filter(|check| check.checked > 0 || check.wrong > 0)
+            .filter(|check| check.checked + check.wrong + check.unchecked > 0)
         {
             let name = serde_json::to_value(check.name).unwrap_or_default();
             let name = name.as_str().unwrap_or_default();
             out += &format!(
-                "{name:<14} {:>8} checked  {:>5} wrong\n",
+                "{name:<15} {:>8} checked  {:>5} wrong\n",
                 check.checked, check.wrong
             );
             for problem in &check.problems {
                 out += &format!("  wrong: {}\n", problem.sentence());
             }
+            if check.unchecked > 0 {
+                out += &format!("  {} could not be checked\n", check.unchecked);
+            }
+            for gap in &check.gaps {
+                out += &format!("  not checked: {gap}\n");
+            }
+        }
+        for finding in &self.sealed_answers {
+            out += &finding.text();
         }
         for note in &self.notes {
             out += &format!("note: {note}\n");

@@ -14,7 +14,7 @@ use salus_schema::query::Query;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Checks every entry of queries.json.
+/// Checks every entry of queries.json; returns the ids of those that hold.
 pub fn check(
     queries: &[BundleQuery],
     codebook: &Codebook,
@@ -22,7 +22,7 @@ pub fn check(
     dataset: &Dataset,
     market: &Market,
     report: &mut AuditReport,
-) {
+) -> HashSet<B256> {
     if dataset.params.schemaHash != B256::from(codebook.hash()) {
         report.wrong(
             Topic::Datasets,
@@ -37,7 +37,7 @@ pub fn check(
             "codebook.toml and the dataset differ in their number of columns",
         );
     }
-    let mut seen = HashSet::new();
+    let (mut seen, mut sound) = (HashSet::new(), HashSet::new());
     for (number, query) in queries.iter().enumerate() {
         report.checked(Topic::Rows, 1);
         let key = B256::from(query.query_id);
@@ -61,8 +61,13 @@ pub fn check(
             .published
             .as_ref()
             .map_or(funded.funded, |(hash, _)| *hash);
-        if let Err(problem) = one(query, codebook, funded) {
-            report.wrong(Topic::Rows, Some(transaction), format!("{name}: {problem}"));
+        match one(query, codebook, funded) {
+            Ok(()) => {
+                sound.insert(key);
+            }
+            Err(problem) => {
+                report.wrong(Topic::Rows, Some(transaction), format!("{name}: {problem}"));
+            }
         }
     }
     let silent = market
@@ -72,9 +77,10 @@ pub fn check(
         .count();
     if silent > 0 {
         report.note(format!(
-            "{silent} funded queries are not in queries.json: their proofs were checked, their words were not"
+            "{silent} funded queries are not in queries.json: their proofs and signatures were checked, their words were not"
         ));
     }
+    sound
 }
 
 /// What is wrong with an entry of queries.json.
@@ -98,8 +104,8 @@ enum Mismatch {
     Decode(String),
     #[error("it was not answered, but queries.json shows rows")]
     Unanswered,
-    #[error("the rows shown are not what was proven")]
-    Rows,
+    #[error("the rows shown are not what was {0}")]
+    Rows(&'static str),
 }
 
 fn one(shown: &BundleQuery, codebook: &Codebook, funded: &Funded) -> Result<(), Mismatch> {
@@ -138,7 +144,11 @@ fn one(shown: &BundleQuery, codebook: &Codebook, funded: &Funded) -> Result<(), 
     let proven: Value = serde_json::to_string(&answer.rows)
         .and_then(|text| serde_json::from_str(&text))
         .map_err(|e| Mismatch::Decode(e.to_string()))?;
-    ensure(same(&proven, &shown.answer), Mismatch::Rows)
+    let how = match funded.sealed {
+        Some(_) => "signed",
+        None => "proven",
+    };
+    ensure(same(&proven, &shown.answer), Mismatch::Rows(how))
 }
 
 /// Equal up to the last digits of a fraction, which reading and writing may change; integers are exact.

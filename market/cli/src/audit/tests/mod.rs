@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod sealed;
 mod tampering;
 mod world;
 
 use super::{AuditReport, Depth, Topic, audit};
+use crate::bundle::manifest::{FILES, SEALED_FILES};
 use std::path::Path;
 
 fn full(dir: &Path) -> AuditReport {
@@ -18,18 +20,27 @@ fn an_honest_bundle_holds_and_everything_in_it_was_counted() {
     let report = full(bundle);
     assert_eq!(report.verdict(), "ok", "{}", report.text());
     let expected = [
-        (Topic::Contracts, 6),
+        (Topic::Contracts, 7),
         (Topic::Registrations, 100),
         (Topic::Changes, 3),
         (Topic::Snapshots, 3),
-        (Topic::Queries, 6),
+        (Topic::Queries, 9),
         (Topic::Answers, 4),
-        (Topic::Rows, 6),
-        (Topic::Payouts, 4),
+        (Topic::SealedAnswers, 3),
+        (Topic::Signatures, 7),
+        // Two registered, two bound, one unbound, one report, two keys.
+        (Topic::Committees, 8),
+        (Topic::Bonds, 5),
+        (Topic::Uploads, 101),
+        (Topic::Sums, 3),
+        (Topic::Links, 1),
+        (Topic::Evaluations, 1),
+        (Topic::Rows, 9),
+        (Topic::Payouts, 7),
         (Topic::Claims, 102),
         (Topic::Withdrawals, 2),
-        (Topic::Conservation, 1),
-        (Topic::Files, 5),
+        (Topic::Conservation, 2),
+        (Topic::Files, 7),
     ];
     for (topic, count) in expected {
         assert_eq!(report.count(topic), count, "{topic:?}");
@@ -42,7 +53,7 @@ fn an_honest_bundle_holds_and_everything_in_it_was_counted() {
     );
     assert_eq!(
         report.line("audit"),
-        "audit: ok: 100 registrations, 4 answers, 4 payouts, 102 claims"
+        "audit: ok: 100 registrations, 4 answers, 3 sealed answers, 7 payouts, 102 claims"
     );
     assert!(report.error().is_none());
 
@@ -65,7 +76,7 @@ fn what_is_not_there_cannot_be_checked() {
             .exit_code(),
         8
     );
-    for name in crate::bundle::manifest::FILES {
+    for name in FILES.into_iter().chain(SEALED_FILES) {
         let copy = world::copy();
         std::fs::remove_file(copy.path().join(name)).unwrap();
         let error = audit(copy.path(), Depth::Full, |_, _, _| {}).unwrap_err();
@@ -100,6 +111,11 @@ fn a_target_that_is_no_bundle_is_left_alone() {
         "out_exists"
     );
     assert!(check_target(world::bundle(), true).is_ok());
+    let copy = world::copy();
+    std::fs::write(copy.path().join("blobs/photo.jpg"), "the only one").unwrap();
+    let refused = check_target(copy.path(), true).unwrap_err();
+    assert_eq!(refused.code, "out_not_a_bundle");
+    assert!(refused.message.contains("photo.jpg"));
     std::fs::write(dir.path().join("thesis.doc"), "work of years").unwrap();
     assert_eq!(
         check_target(dir.path(), true).unwrap_err().code,

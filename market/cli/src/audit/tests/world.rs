@@ -1,6 +1,8 @@
-//! One hundred people in two chunks, three snapshots, six queries, four of them answered with real proofs.
+//! One hundred people in two chunks, three snapshots, nine queries: four answered with real proofs, three by a committee.
 
-use crate::bundle::{self, BundleInput, BundleQuery};
+pub mod sealed;
+
+use crate::bundle::{self, BundleInput, BundleQuery, SealedInput};
 use ark_bn254::{Fr, G1Affine};
 use ark_ec::CurveGroup;
 use ark_ff::{AdditiveGroup, UniformRand};
@@ -14,8 +16,9 @@ use salus_circuits::transcript::Context;
 use salus_circuits::words::{field_word, g1_from_words, g1_words, integer_word};
 use salus_contracts::PrivateKeySigner;
 use salus_contracts::client::{
-    Account, Answer, Chain, ChunkIndex, CircuitId, Client, ColumnIndex, DatasetId, KnowledgeProof,
-    NewDataset, OptIn, PassValues, QueryId, QueryOrder, Registration, SlotIndex, SnapshotId,
+    Account, Answer, Chain, ChunkIndex, CircuitId, Client, ColumnIndex, CommitteeKind, DatasetId,
+    KnowledgeProof, NewDataset, OptIn, PassValues, QueryId, QueryOrder, Registration, SlotIndex,
+    SnapshotId,
 };
 use salus_contracts::consent::{ClaimRequest, Consent, MemberKey, OptOut, commitments_hash};
 use salus_contracts::deploy::{PaymentToken, deploy};
@@ -24,9 +27,10 @@ use salus_contracts::primitives::{Address, B256, Bytes, U256};
 use salus_prover::proven::{Chunk, DatasetProver, PartProver};
 use salus_schema::answer::PassValues as Published;
 use salus_schema::codebook::Codebook;
-use salus_schema::plan::CircuitClass;
+use salus_schema::plan::{CircuitClass, Plan, VALUES};
 use salus_schema::planner;
 use salus_schema::query::Query;
+use sealed::Holders;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -54,6 +58,9 @@ min = 25
 step = 1
 max = 74
 missing = ["NA"]
+[[cubes]]
+name = "habits"
+columns = ["quit", "age"]
 "#;
 
 /// The bundle, written once.
@@ -74,8 +81,13 @@ pub fn copy() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(bundle()).unwrap() {
         let entry = entry.unwrap();
-        std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        }
     }
+    // Linked: whoever changes a blob must put another file in its place.
+    let blobs = |path: &Path| bundle::blobs::folder(path);
+    bundle::blobs::gather(&blobs(bundle()), &blobs(dir.path())).unwrap();
     dir
 }
 
@@ -108,7 +120,7 @@ struct World {
     queries: Vec<BundleQuery>,
 }
 
-fn signer(byte: u8) -> PrivateKeySigner {
+pub fn signer(byte: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).unwrap()
 }
 
@@ -294,12 +306,9 @@ impl World {
         (id, query)
     }
 
-    async fn ask(&mut self, sql: &str, snapshot: SnapshotId, nonce: u64) {
-        let (id, query) = self.fund(sql, snapshot, nonce, 3600).await;
-        let (plan, decoder) = planner::plan(&query, &self.codebook).unwrap();
+    async fn commitments(&self, snapshot: SnapshotId) -> Vec<Vec<G1Affine>> {
         let columns: Vec<_> = (0..COLUMNS as u16).map(ColumnIndex).collect();
-        let commitments: Vec<Vec<G1Affine>> = self
-            .client
+        self.client
             .column_commitments(self.dataset, snapshot, &columns)
             .await
             .unwrap()
@@ -309,7 +318,20 @@ impl World {
                     .map(|words| g1_from_words(words).unwrap())
                     .collect()
             })
-            .collect();
+            .collect()
+    }
+
+    /// True values of a plan for those who are present.
+    async fn exact(&self, snapshot: SnapshotId, plan: &Plan) -> Vec<[u64; VALUES]> {
+        let (chunks, commitments) = (self.chunks(), self.commitments(snapshot).await);
+        let prover = DatasetProver::new(&self.parts, &chunks, &commitments).unwrap();
+        prover.exact_totals(plan).unwrap()
+    }
+
+    async fn ask(&mut self, sql: &str, snapshot: SnapshotId, nonce: u64) {
+        let (id, query) = self.fund(sql, snapshot, nonce, 3600).await;
+        let (plan, decoder) = planner::plan(&query, &self.codebook).unwrap();
+        let commitments = self.commitments(snapshot).await;
         let chunks = self.chunks();
         let prover = DatasetProver::new(&self.parts, &chunks, &commitments).unwrap();
         let exact = prover.exact_totals(&plan).unwrap();
@@ -446,7 +468,7 @@ async fn create(key: &salus_circuits::keys::ProvingKey) -> World {
         ..Config::default()
     };
     let chain = Chain::embedded(DevChain::new(
-        config.fund((1..=4).map(|byte| signer(byte).address())),
+        config.fund((1..=7).map(|byte| signer(byte).address())),
     ));
     let [admin, custodian, researcher, relayer] =
         std::array::from_fn(|i| Account::new(&chain, signer(i as u8 + 1)));
@@ -519,7 +541,11 @@ async fn live(dir: &Path) {
     let (client, dataset) = (world.client.clone(), world.dataset);
     let token = client.deployment().token;
 
+    let public = tempfile::tempdir().unwrap();
+    let mut holders = Holders::register(&world, public.path()).await;
+    holders.bind(&world, CommitteeKind::Cubes).await;
     world.join_all().await;
+    holders.upload(&mut world).await;
     let first = client.snapshot(&admin, dataset).await.unwrap().value;
     world
         .ask(
@@ -531,6 +557,11 @@ async fn live(dir: &Path) {
     world
         .ask("SELECT quit, AVG(age) FROM smokers GROUP BY quit", first, 2)
         .await;
+    let (cubes, ad_hoc) = (CommitteeKind::Cubes, CommitteeKind::AdHoc);
+    holders.add_up(&world, first).await;
+    let sql = "SELECT quit, COUNT(*) FROM smokers WHERE age > 40 GROUP BY quit";
+    holders.ask(&mut world, sql, first, 7, cubes, 2).await;
+    holders.link(&mut world, first).await;
     let (refused, _) = world
         .fund(
             "SELECT COUNT(*) FROM smokers WHERE age = 30",
@@ -547,8 +578,13 @@ async fn live(dir: &Path) {
     world.claim(0..PEOPLE, first, true).await;
 
     world.change().await;
+    holders.upload(&mut world).await;
+    holders.bind(&world, ad_hoc).await;
     let second = client.snapshot(&custodian, dataset).await.unwrap().value;
     world.ask("SELECT SUM(age) FROM smokers", second, 4).await;
+    holders.add_up(&world, second).await;
+    let sql = "SELECT quit, AVG(age) FROM smokers GROUP BY quit";
+    holders.ask(&mut world, sql, second, 8, cubes, 3).await;
     let (late, _) = world
         .fund("SELECT COUNT(*) FROM smokers WHERE quit = 1", second, 5, 60)
         .await;
@@ -562,6 +598,9 @@ async fn live(dir: &Path) {
     }
     let third = client.snapshot(&admin, dataset).await.unwrap().value;
     world.ask("SELECT COUNT(*) FROM smokers", third, 6).await;
+    holders.add_up(&world, third).await;
+    let sql = "SELECT COUNT(*) FROM smokers WHERE quit = 1";
+    let doubted = holders.ask(&mut world, sql, third, 9, ad_hoc, 2).await;
     client.chain().advance_time(3600).await.unwrap();
     client.refund(&relayer, late).await.unwrap();
     client
@@ -582,6 +621,8 @@ async fn live(dir: &Path) {
         .await
         .unwrap();
 
+    holders.bonds(&world, &doubted).await;
+
     let input = BundleInput {
         client: &client,
         dataset,
@@ -589,7 +630,16 @@ async fn live(dir: &Path) {
         keys: vec![key.vk.clone()],
         basis: &world.basis,
         queries: &world.queries,
+        sealed: Some(SealedInput {
+            uploads: public.path(),
+            blobs: &public.path().join("blobs"),
+            contents: &holders.contents,
+        }),
     };
     let summary = bundle::write(dir, false, &input, |_, _| {}).await.unwrap();
-    assert!(summary.transactions > 40);
+    assert!(summary.transactions > 50);
+    // Uploads of 100 people and of one of them anew, three sums, two keys, list and output of an
+    // evaluation, five masks, statement and proof of a link.
+    assert_eq!(summary.blobs, 115);
+    assert!(summary.blob_bytes > 101 * 98_304 && summary.blob_bytes < summary.bytes);
 }
