@@ -5,14 +5,31 @@ use std::fmt;
 use salus_cubes::stream::Stream;
 
 use crate::dealer::{DealerCeremonyShare, LWE_DIMENSION};
+use crate::stream::digest;
 
-/// One LWE ciphertext modulo 2^128: `body = <mask, secret> + message * 2^(128 - message_bits) + noise`.
+/// Bits of a number in one block.
+pub const BLOCK_BITS: u32 = 4;
+/// Bits of a block's message space: a padding bit above the number's.
+const MESSAGE_BITS: u32 = BLOCK_BITS + 1;
+/// Blocks of a number, at most.
+pub const MAX_BLOCKS: usize = 16;
+
+/// One LWE ciphertext modulo 2^128 of a block: `body = <mask, secret> + digit * 2^123 + noise`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LweCiphertext {
     /// The mask.
     pub mask: Box<[u128; LWE_DIMENSION]>,
     /// The body.
     pub body: u128,
+}
+
+impl LweCiphertext {
+    /// The hash of mask and body.
+    pub fn hash(&self) -> [u8; 32] {
+        let words = self.mask.iter().chain([&self.body]);
+        let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+        digest("salus/v1/committee/lwe-ciphertext", &[&bytes])
+    }
 }
 
 impl fmt::Debug for LweCiphertext {
@@ -25,7 +42,6 @@ impl fmt::Debug for LweCiphertext {
 ///
 /// Values are laid out as the plan publishes them: `counts` has one entry per value of a cells pass and per group of a
 /// moments pass, passes one after the other; `sums` has the sum and the sum of squares of each group of the moments passes.
-/// Codes are not centred here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
     /// The evaluation's hash, which evaluators vouch for.
@@ -40,20 +56,21 @@ pub struct Evaluation {
     pub snapshot: u64,
     /// People in the evaluation.
     pub members: u64,
-    /// Bits of the message space, 1..=40, the sign included.
-    pub message_bits: u32,
     /// The noise of every output is below 2 to this power.
     pub noise_bits: u32,
+    /// By pass: what is subtracted from the measured code before it is summed; 0 for cells.
+    pub centres: Vec<u64>,
     /// The counts.
-    pub counts: Vec<LweCiphertext>,
-    /// The sums and sums of squares.
-    pub sums: Vec<[LweCiphertext; 2]>,
+    pub counts: Vec<SealedNumber>,
+    /// The sums and sums of squares of what is left of the measured code.
+    pub sums: Vec<[SealedNumber; 2]>,
 }
+
+/// An encrypted number: blocks of four bits, least significant first; no blocks for a number that is 0 for everybody.
+pub type SealedNumber = Vec<LweCiphertext>;
 
 /// Uniform summands of one flooding value, as for cubes.
 const SUMMANDS: u32 = 8;
-/// Bits of a message space, at most; more leave too little room for flooding.
-pub const MAX_MESSAGE_BITS: u32 = 40;
 /// Openings are accounted at this multiple of their worst noise: Fisher information of the flooding relative to a Gaussian.
 const FISHER: f64 = 1.005;
 
@@ -61,23 +78,23 @@ const FISHER: f64 = 1.005;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LweFlooding {
     subsets: u32,
-    message_bits: u32,
 }
 
 impl LweFlooding {
-    /// `None` unless the message space has 1 to 40 bits.
-    pub(crate) fn new(subsets: usize, message_bits: u32) -> Option<Self> {
-        (1..=MAX_MESSAGE_BITS)
-            .contains(&message_bits)
-            .then_some(Self {
-                subsets: subsets as u32,
-                message_bits,
-            })
+    pub(crate) const fn new(subsets: usize) -> Self {
+        Self {
+            subsets: subsets as u32,
+        }
     }
 
     /// All values together stay below half a step of the encoding, and as much again is left for the ciphertext's own noise.
     pub(crate) const fn bits(self) -> u32 {
-        126 - self.message_bits - (u32::BITS - (self.subsets - 1).leading_zeros())
+        126 - MESSAGE_BITS - (u32::BITS - (self.subsets - 1).leading_zeros())
+    }
+
+    /// True when ciphertexts of this noise have room beside the flooding.
+    pub(crate) const fn leaves_room_for(self, noise_bits: u32) -> bool {
+        noise_bits < 126 - MESSAGE_BITS
     }
 
     fn variance(self) -> f64 {
@@ -107,11 +124,13 @@ impl LweFlooding {
         binding: &[u8; 32],
         position: u32,
     ) -> u128 {
-        let parts: [&[u8]; 4] = [
+        // Bound to the ciphertext itself: the same noise never hides two products.
+        let parts: [&[u8]; 5] = [
             share.flood_key().expose(),
             binding,
             &position.to_le_bytes(),
             &self.bits().to_le_bytes(),
+            &ciphertext.hash(),
         ];
         let mut stream = Stream::new("salus/v1/committee/lwe-flooding", &parts);
         share
@@ -119,14 +138,15 @@ impl LweFlooding {
             .wrapping_add(self.sample(&mut stream))
     }
 
-    /// The message, centred around 0, from one partial opening per subset.
+    /// The digit, from one partial opening per subset; `None` when the phase shows none.
     pub(crate) fn combine(
         self,
-        ciphertext: &LweCiphertext,
+        block: &LweCiphertext,
         partials: impl Iterator<Item = u128>,
-    ) -> i64 {
-        let phase = partials.fold(ciphertext.body, u128::wrapping_sub);
-        let shift = 128 - self.message_bits;
-        (phase.wrapping_add(1 << (shift - 1)) as i128 >> shift) as i64
+    ) -> Option<u64> {
+        let phase = partials.fold(block.body, u128::wrapping_sub);
+        let shift = 128 - MESSAGE_BITS;
+        let digit = phase.wrapping_add(1 << (shift - 1)) >> shift;
+        (digit >> BLOCK_BITS == 0).then_some(digit as u64)
     }
 }

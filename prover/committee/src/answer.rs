@@ -154,6 +154,9 @@ pub struct SignedAnswer {
     pub signatures: Vec<HolderSignature>,
     /// How the holders behaved.
     pub report: Report,
+    /// The standard deviation of the noise in every count, in millionths; 0 for an exact release. That of all shares
+    /// together: what a reader must be told.
+    pub noise_micro_sigma: u64,
 }
 
 /// One holder's signature.

@@ -14,8 +14,9 @@
 //! # Security
 //! Without round 3, whoever publishes last subtracts the parts of the others and decrypts alone (the rogue key attack; the
 //! tests carry it out). Every shape has an honest member in every subset, which recomputes `b_A`, so that no proof of
-//! knowledge is needed. Any single holder can stop the protocol, and is named. Channels must be authenticated and, in round
-//! 2, private. Draw a fresh session for every attempt: an abort after round 2 has revealed contributions to members only.
+//! knowledge is needed. Channels must be authenticated and, in round 2, private. Any single holder can stop the protocol,
+//! and is named; whoever stops falls silent, so that the first abort names the cause and later ones name who stopped. Draw a
+//! fresh session for every attempt: an abort after round 2 has revealed contributions to members only.
 //!
 //! The machine is pure: messages in, messages out; who carries them is no matter here.
 

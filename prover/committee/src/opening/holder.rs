@@ -9,7 +9,8 @@ use salus_cubes::open::{self, Product};
 use thiserror::Error;
 
 use super::partials_hash;
-use super::question::{Opened, Place, Question, Source};
+use super::question::{Opened, Place, Question};
+use super::source::Source;
 use super::zero::{CheckRequest, ZeroQuestion};
 use crate::answer::{SealedAnswer, Signature};
 use crate::dealer::DEALER_CEREMONY;
@@ -262,7 +263,7 @@ impl KeyHolder {
                             question.noise(),
                         )
                         .map_err(wrong),
-                        Opened::Ciphertext(..) => Err(no_key()),
+                        Opened::Number(..) => Err(no_key()),
                     };
                     places
                         .iter()
@@ -279,17 +280,16 @@ impl KeyHolder {
             Source::Evaluation { flooding, .. } => {
                 let keys = self.keys.ceremony.as_ref().ok_or_else(no_key)?;
                 let of_subset = |(_, share): (Subset, &crate::dealer::DealerCeremonyShare)| {
-                    let of_place = |place: &Place| match question.opened(*place) {
-                        Opened::Ciphertext(ciphertext, position) => {
-                            Ok(flooding.partial(share, ciphertext, &question.binding, position))
-                        }
-                        Opened::Form(_) => Err(no_key()),
-                    };
-                    places
-                        .iter()
-                        .map(of_place)
-                        .collect::<Result<_, _>>()
-                        .map(Values)
+                    let mut partials = Vec::new();
+                    for place in places {
+                        let Opened::Number(blocks, first) = question.opened(*place) else {
+                            return Err(no_key());
+                        };
+                        partials.extend((first..).zip(blocks).map(|(position, block)| {
+                            flooding.partial(share, block, &question.binding, position)
+                        }));
+                    }
+                    Ok(Values(partials))
                 };
                 keys.shares().map(of_subset).collect()
             }

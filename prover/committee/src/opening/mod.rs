@@ -6,6 +6,7 @@
 mod agree;
 mod holder;
 mod question;
+mod source;
 mod zero;
 
 use serde::{Deserialize, Serialize};

@@ -1,38 +1,22 @@
 //! A funded question: what the chain says of it, what is opened for it, and what is released.
 
-use std::sync::Arc;
-
 use salus_cubes::open::{self, CentredBinomial};
-use salus_cubes::parameters::{Flooding, NoiseModel, Room};
-use salus_cubes::sum::CubeSum;
+use salus_cubes::parameters::NoiseModel;
 use salus_schema::answer::{Decoder, PassValues};
-use salus_schema::cube::{Cube, CubeForms, Form, ModulusClass, forms};
+use salus_schema::cube::Form;
 use salus_schema::plan::{Image, MOMENTS, Plan, VALUES};
-use salus_schema::planner;
-use salus_schema::query::Query;
 
-use crate::adhoc::{Evaluation, LweCiphertext, LweFlooding};
+use super::source::{
+    Source, check_facts, cube_source, evaluation_source, outputs, plan, refuse, share_noise,
+};
+use crate::adhoc::{BLOCK_BITS, LweCiphertext, MAX_BLOCKS};
 use crate::answer::{ReleasedPass, SealedAnswer, cube_ciphertext_hash};
-use crate::ledger::{CiphertextError, Ciphertexts, Ledger, Market, QueryFacts, QueryState};
-use crate::message::{MAX_QUESTION, MAX_VALUES, OpenRequest, Target, Values};
+use crate::ledger::{Ciphertexts, Ledger, Market, QueryFacts};
+use crate::message::{MAX_VALUES, OpenRequest, Target, Values};
 use crate::noise::ShareNoise;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::shape::CommitteeShape;
 use crate::stream::digest;
-
-/// Where the ciphertexts of a question come from.
-pub(super) enum Source {
-    Cube {
-        cube: Box<Cube>,
-        sum: Arc<CubeSum>,
-        forms: CubeForms,
-        flooding: Flooding,
-    },
-    Evaluation {
-        evaluation: Arc<Evaluation>,
-        flooding: LweFlooding,
-    },
-}
 
 /// A value among those of a plan: power 0 is a count, 1 a sum, 2 a sum of squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +29,24 @@ pub(super) struct Place {
 /// What a place opens.
 pub(super) enum Opened<'a> {
     Form(&'a Form),
-    Ciphertext(&'a LweCiphertext, u32),
+    /// The blocks of a number and the position of the first among all blocks of its kind.
+    Number(&'a [LweCiphertext], u32),
+}
+
+impl Opened<'_> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Form(_) => 1,
+            Self::Number(blocks, _) => blocks.len(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Form(form) => form.is_empty(),
+            Self::Number(blocks, _) => blocks.is_empty(),
+        }
+    }
 }
 
 /// A question that the chain, the release rule and the ciphertexts of this holder allow.
@@ -98,10 +99,6 @@ pub fn binding(market: Market, dataset: u64, snapshot: u64, target: &Target) -> 
             id,
         ],
     )
-}
-
-fn refuse<T>(code: RefusalCode, detail: impl std::fmt::Display) -> Result<T, Refusal> {
-    Err(Refusal::new(code, detail))
 }
 
 impl Question {
@@ -206,6 +203,13 @@ impl Question {
         self.noise.map(ShareNoise::share)
     }
 
+    /// The standard deviation of the noise in every count, in millionths: of all shares together.
+    pub fn noise_micro_sigma(&self) -> u64 {
+        let sigma = |noise: ShareNoise| noise.output_sigma(self.shape.subset_count());
+        self.noise
+            .map_or(0, |noise| (sigma(noise) * 1e6).round() as u64)
+    }
+
     pub(super) fn count_places(&self) -> &[Place] {
         &self.counts
     }
@@ -222,7 +226,7 @@ impl Question {
                 for power in powers(shape.image(), shape.base_mask(), group) {
                     let place = Place { pass, group, power };
                     let hidden = shape.base_mask() >> (step * group + power) & 1 == 1;
-                    let empty = matches!(self.opened(place), Opened::Form(form) if form.is_empty());
+                    let empty = self.opened(place).is_empty();
                     if !hidden && !empty {
                         places.push(place);
                     }
@@ -249,11 +253,13 @@ impl Question {
                     count += counts;
                     sum += sums;
                 }
+                // A position per possible block, so that none is taken twice.
+                let first = |number: usize| (number * MAX_BLOCKS) as u32;
                 match power {
-                    0 => Opened::Ciphertext(&evaluation.counts[count], count as u32),
+                    0 => Opened::Number(&evaluation.counts[count], first(count)),
                     _ => {
-                        let position = evaluation.counts.len() + 2 * sum + power - 1;
-                        Opened::Ciphertext(&evaluation.sums[sum][power - 1], position as u32)
+                        let number = evaluation.counts.len() + 2 * sum + power - 1;
+                        Opened::Number(&evaluation.sums[sum][power - 1], first(number))
                     }
                 }
             }
@@ -268,41 +274,59 @@ impl Question {
                 let members = u64::from(sum.members());
                 let cost = |place: &Place| match self.opened(*place) {
                     Opened::Form(form) => flooding.cost(model.form_variance(form, members)),
-                    Opened::Ciphertext(..) => 0.0,
+                    Opened::Number(..) => 0.0,
                 };
                 places.iter().map(cost).sum()
             }
             Source::Evaluation {
                 evaluation,
                 flooding,
-            } => places.len() as f64 * flooding.cost(evaluation.noise_bits),
+            } => self.opened_len(places) as f64 * flooding.cost(evaluation.noise_bits),
         }
+    }
+
+    /// Partials of these places per subset: one per form or block.
+    fn opened_len(&self, places: &[Place]) -> usize {
+        places.iter().map(|place| self.opened(*place).len()).sum()
     }
 
     /// The opened values of these places from one list of partials per subset.
     fn combine(&self, places: &[Place], partials: &[Values]) -> Result<Vec<i64>, Refusal> {
+        let expected = self.opened_len(places);
         let fits = partials.len() == self.shape.subset_count()
-            && partials.iter().all(|values| values.0.len() == places.len());
+            && partials.iter().all(|values| values.0.len() == expected);
         if !fits {
             return refuse(
                 RefusalCode::BadRequest,
                 "the partials do not fit the question",
             );
         }
-        let at = |at: usize| partials.iter().map(move |values| values.0[at]);
-        let value = |(index, place): (usize, &Place)| match (&self.source, self.opened(*place)) {
+        let mut next = 0;
+        let mut take = || {
+            next += 1;
+            partials.iter().map(move |values| values.0[next - 1])
+        };
+        let value = |place: &Place| match (&self.source, self.opened(*place)) {
             (Source::Cube { sum, flooding, .. }, Opened::Form(form)) => {
-                let partials: Vec<u128> = at(index).collect();
+                let partials: Vec<u128> = take().collect();
                 open::combine(sum, form, flooding, &partials)
                     .map(|decoded| decoded.value)
                     .map_err(|error| Refusal::new(RefusalCode::Implausible, error))
             }
-            (Source::Evaluation { flooding, .. }, Opened::Ciphertext(ciphertext, _)) => {
-                Ok(flooding.combine(ciphertext, at(index)))
+            (Source::Evaluation { flooding, .. }, Opened::Number(blocks, _)) => {
+                let mut number = 0u64;
+                for (at, block) in blocks.iter().enumerate() {
+                    let Some(digit) = flooding.combine(block, take()) else {
+                        return refuse(RefusalCode::Implausible, "a phase that is no digit");
+                    };
+                    number |= digit << (BLOCK_BITS as usize * at);
+                }
+                i64::try_from(number)
+                    .map_err(|_| Refusal::new(RefusalCode::Implausible, "a number beyond 63 bits"))
             }
             _ => refuse(RefusalCode::BadRequest, "the target is of another kind"),
         };
-        places.iter().enumerate().map(value).collect()
+        places.iter().map(value).collect()
     }
 
     /// What the counts let out, from one list of partials per subset.
@@ -428,12 +452,21 @@ impl Question {
         for (group, count) in counts.iter().enumerate() {
             values.values[step * group] = *count;
         }
+        let Source::Evaluation { evaluation, .. } = &self.source else {
+            return refuse(RefusalCode::BadRequest, "the target is of another kind");
+        };
+        let centre = i128::from(evaluation.centres[pass]);
         for (group, sums) in sums.enumerate() {
-            for (power, sum) in sums.unwrap_or_default().into_iter().enumerate() {
-                let Ok(sum) = u64::try_from(sum) else {
+            let Some([sum, squares]) = sums else { continue };
+            let count = i128::from(counts[group]);
+            // Numbers have at most 63 bits and centres 8.
+            let shifted = sum + centre * count;
+            let squared = squares + 2 * centre * sum + centre * centre * count;
+            for (power, value) in [(1, shifted), (2, squared)] {
+                let Ok(value) = u64::try_from(value) else {
                     return refuse(RefusalCode::Implausible, "a sum that no table has");
                 };
-                values.values[MOMENTS * group + 1 + power] = sum;
+                values.values[MOMENTS * group + power] = value;
             }
         }
         for (value, slot) in values.values.iter_mut().enumerate() {
@@ -443,185 +476,4 @@ impl Question {
         }
         Ok(values)
     }
-}
-
-/// Counts and groups with sums of a pass.
-const fn outputs(image: Image, values: usize) -> (usize, usize) {
-    match image {
-        Image::Cells => (values, 0),
-        Image::Moments => (values / MOMENTS, values / MOMENTS),
-    }
-}
-
-fn check_facts(
-    facts: &QueryFacts,
-    request: &OpenRequest,
-    committee: [u8; 32],
-) -> Result<(), Refusal> {
-    match facts.state {
-        QueryState::NotFunded => return refuse(RefusalCode::NotFunded, "the query has no escrow"),
-        QueryState::Closed => return refuse(RefusalCode::NotOpen, "the query is closed"),
-        QueryState::Open => {}
-    }
-    if facts.expired {
-        return refuse(RefusalCode::DeadlinePassed, "the query's deadline is over");
-    }
-    if facts.committee != committee {
-        return refuse(
-            RefusalCode::WrongCommittee,
-            "the dataset names another committee",
-        );
-    }
-    if (facts.dataset, facts.snapshot) != (request.dataset, request.snapshot) {
-        return refuse(
-            RefusalCode::WrongCommittee,
-            "the query is about another dataset or snapshot",
-        );
-    }
-    Ok(())
-}
-
-fn plan(request: &OpenRequest, facts: &QueryFacts) -> Result<(Plan, Decoder), Refusal> {
-    if request.question.len() > MAX_QUESTION {
-        return refuse(RefusalCode::MalformedQuestion, "the question is too long");
-    }
-    let malformed =
-        |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::MalformedQuestion, error);
-    let query =
-        Query::from_json(&request.question, &facts.codebook).map_err(|error| malformed(&error))?;
-    if query.canonical_json() != request.question {
-        return Err(malformed(&"the question is not in canonical form"));
-    }
-    let (plan, decoder) =
-        planner::plan(&query, &facts.codebook).map_err(|error| malformed(&error))?;
-    if plan.hash() != facts.plan_hash {
-        return refuse(RefusalCode::PlanMismatch, "another plan was funded");
-    }
-    Ok((plan, decoder))
-}
-
-fn unavailable(error: CiphertextError) -> Refusal {
-    let code = match error {
-        CiphertextError::UnknownSnapshot { .. } => RefusalCode::UnknownSnapshot,
-        CiphertextError::SumMismatch => RefusalCode::SumMismatch,
-        CiphertextError::UnknownEvaluation => RefusalCode::NotApproved,
-        CiphertextError::UnknownCheck => RefusalCode::UnknownCheck,
-        CiphertextError::Unavailable(_) => RefusalCode::Unavailable,
-    };
-    Refusal::new(code, error)
-}
-
-pub(super) fn ciphertext_refusal(error: CiphertextError) -> Refusal {
-    unavailable(error)
-}
-
-fn cube_source(
-    id: &[u8; 32],
-    request: &OpenRequest,
-    facts: &QueryFacts,
-    plan: &Plan,
-    shape: CommitteeShape,
-    ciphertexts: &dyn Ciphertexts,
-) -> Result<Source, Refusal> {
-    let registered = facts.codebook.cubes().iter().find(|cube| cube.id() == *id);
-    let Some(cube) = registered else {
-        return refuse(RefusalCode::NotCovered, "the codebook has no such cube");
-    };
-    let forms = forms(cube, plan, facts.members)
-        .map_err(|error| Refusal::new(RefusalCode::NotCovered, error))?;
-    let sum = ciphertexts
-        .cube_sum(request.dataset, request.snapshot, id)
-        .map_err(unavailable)?;
-    let fits = sum.cube() == id
-        && sum.class() == cube.modulus()
-        && u64::from(sum.members()) == facts.members;
-    if !fits {
-        return refuse(
-            RefusalCode::SumMismatch,
-            "the sum is not that of the snapshot's members",
-        );
-    }
-    Ok(Source::Cube {
-        flooding: value_flooding(shape, cube.modulus()),
-        cube: Box::new(cube.clone()),
-        sum,
-        forms,
-    })
-}
-
-fn value_flooding(shape: CommitteeShape, class: ModulusClass) -> Flooding {
-    Flooding::new(shape.subset_count() as u32, Room::Value(class))
-}
-
-fn evaluation_source(
-    hash: &[u8; 32],
-    request: &OpenRequest,
-    facts: &QueryFacts,
-    plan: &Plan,
-    shape: CommitteeShape,
-    ciphertexts: &dyn Ciphertexts,
-) -> Result<Source, Refusal> {
-    if !ciphertexts.evaluation_approved(&request.query, hash) {
-        return refuse(
-            RefusalCode::NotApproved,
-            "nobody vouches for this evaluation",
-        );
-    }
-    let evaluation = ciphertexts.evaluation(hash).map_err(unavailable)?;
-    let bound = evaluation.hash == *hash
-        && evaluation.query == request.query
-        && evaluation.plan_hash == facts.plan_hash
-        && (evaluation.dataset, evaluation.snapshot) == (request.dataset, request.snapshot)
-        && evaluation.members == facts.members;
-    if !bound {
-        return refuse(
-            RefusalCode::SumMismatch,
-            "the evaluation is of another query",
-        );
-    }
-    let (mut counts, mut sums) = (0, 0);
-    for pass in plan.passes() {
-        let (c, s) = outputs(pass.image(), pass.values());
-        counts += c;
-        sums += s;
-    }
-    let largest = 1u128 << evaluation.message_bits.clamp(1, 64) >> 1;
-    let fits = (evaluation.counts.len(), evaluation.sums.len()) == (counts, sums)
-        && u128::from(facts.members) < largest
-        && evaluation.noise_bits + 2 < 128 - evaluation.message_bits.min(126);
-    let flooding = LweFlooding::new(shape.subset_count(), evaluation.message_bits);
-    match flooding {
-        Some(flooding) if fits => Ok(Source::Evaluation {
-            evaluation,
-            flooding,
-        }),
-        _ => refuse(
-            RefusalCode::NotCovered,
-            "the evaluation does not fit the plan",
-        ),
-    }
-}
-
-fn share_noise(
-    facts: &QueryFacts,
-    plan: &Plan,
-    source: &Source,
-) -> Result<Option<ShareNoise>, Refusal> {
-    let Some(policy) = facts.noise else {
-        return Ok(None);
-    };
-    let counts_only = plan
-        .passes()
-        .iter()
-        .all(|pass| pass.image() == Image::Cells);
-    if !counts_only || !matches!(source, Source::Cube { .. }) {
-        return refuse(
-            RefusalCode::NotCovered,
-            "noise is added to counts from cubes only; this dataset opens no sums",
-        );
-    }
-    // One person is in one cell of each pass.
-    let noise = ShareNoise::calibrate(policy, 1, plan.passes().len() as u32)
-        .map_err(|error| Refusal::new(RefusalCode::NotCovered, error))?;
-    Ok(Some(noise))
 }

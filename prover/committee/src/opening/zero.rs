@@ -147,7 +147,7 @@ impl ZeroQuestion {
         let excluded: Vec<usize> = request.excluded.iter().map(|&at| at as usize).collect();
         let zero = ciphertexts
             .zero(&request.check, &Origin::from(request.target), &excluded)
-            .map_err(super::question::ciphertext_refusal)?;
+            .map_err(super::source::unavailable)?;
         if hash_of(&zero) != request.expected {
             return Err(Refusal::new(
                 RefusalCode::SumMismatch,

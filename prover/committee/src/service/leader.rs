@@ -166,8 +166,11 @@ impl Party {
             self.gather(request, own, length, &mut report).await?
         };
         let answer = question.answer(&release, &sums)?;
-        self.have_signed(opening, counts, sums, answer, report)
-            .await
+        let mut signed = self
+            .have_signed(opening, counts, sums, answer, report)
+            .await?;
+        signed.noise_micro_sigma = question.noise_micro_sigma();
+        Ok(signed)
     }
 
     async fn have_signed(
@@ -220,6 +223,7 @@ impl Party {
             answer,
             signatures,
             report: all,
+            noise_micro_sigma: 0,
         })
     }
 

@@ -178,13 +178,16 @@ fn nothing_but_what_the_holder_derives_is_opened() {
     assert_eq!(code(&unsorted), RefusalCode::BadRequest);
 }
 
-const MESSAGE_BITS: u32 = 20;
+/// Blocks of every number.
+const BLOCKS: u32 = 5;
+/// What is subtracted from the measured code, 2 or more.
+const CENTRE: u64 = 2;
 const EVALUATION: [u8; 32] = [0xe1; 32];
 
 /// The outputs that an honest evaluation of the records has.
 fn evaluation(secret: &[u8], query: [u8; 32], plan: &Plan) -> Evaluation {
     let mut rng = rng(31);
-    let mut encrypt = |value: u64| {
+    let mut block = |digit: u64| {
         let mut mask = Box::new([0u128; LWE_DIMENSION]);
         for x in mask.iter_mut() {
             *x = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
@@ -193,13 +196,32 @@ fn evaluation(secret: &[u8], query: [u8; 32], plan: &Plan) -> Evaluation {
             sum.wrapping_add(a.wrapping_mul(u128::from(*s)))
         });
         let noise = u128::from(rng.next_u32());
-        let message = u128::from(value) << (128 - MESSAGE_BITS);
+        let message = u128::from(digit) << 123;
         LweCiphertext {
             mask,
             body: product.wrapping_add(message).wrapping_add(noise),
         }
     };
+    let mut number = |value: u64| {
+        (0..BLOCKS)
+            .map(|at| block(value >> (4 * at) & 15))
+            .collect()
+    };
     let values = &expected(plan, 0)[0].1;
+    let groups: Vec<[u64; 3]> = values
+        .chunks_exact(3)
+        .map(|group| {
+            let [count, sum, squares] = group else {
+                panic!("three values a group")
+            };
+            let left = sum - CENTRE * count;
+            [
+                *count,
+                left,
+                squares - 2 * CENTRE * left - CENTRE * CENTRE * count,
+            ]
+        })
+        .collect();
     Evaluation {
         hash: EVALUATION,
         query,
@@ -207,15 +229,12 @@ fn evaluation(secret: &[u8], query: [u8; 32], plan: &Plan) -> Evaluation {
         dataset: DATASET,
         snapshot: SNAPSHOT,
         members: 60,
-        message_bits: MESSAGE_BITS,
         noise_bits: 33,
-        counts: values
-            .chunks_exact(3)
-            .map(|group| encrypt(group[0]))
-            .collect(),
-        sums: values
-            .chunks_exact(3)
-            .map(|group| [encrypt(group[1]), encrypt(group[2])])
+        centres: vec![CENTRE],
+        counts: groups.iter().map(|group| number(group[0])).collect(),
+        sums: groups
+            .iter()
+            .map(|group| [number(group[1]), number(group[2])])
             .collect(),
     }
 }

@@ -80,6 +80,7 @@ fn replies() -> Vec<Reply> {
                 signature: Signature([7; 65]),
             }],
             report: report.clone(),
+            noise_micro_sigma: 0,
         })),
         Reply::Partials(vec![Values(vec![3; 5])]),
         Reply::Signature(Signature([1; 65])),

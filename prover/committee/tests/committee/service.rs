@@ -14,6 +14,7 @@ use salus_committee::identity::Identity;
 use salus_committee::keygen::{Fault, Step};
 use salus_committee::keys::{CubeKeys, HolderKeys};
 use salus_committee::message::{Phase, Reply, Request, Values};
+use salus_committee::noise::{NoisePolicy, ShareNoise};
 use salus_committee::opening::{Failure, Holder, agree, partials_hash};
 use salus_committee::refusal::RefusalCode;
 use salus_committee::service::{
@@ -187,6 +188,27 @@ async fn any_holder_leads_and_all_sign() {
     assert_eq!(running.ask(&world, 3, 1, GROUPS).await.unwrap(), first);
     let count = running.ask(&world, 2, 2, COUNT).await.unwrap();
     check(&world, &count, COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_noised_answer_says_how_much_noise_it_has() {
+    let world = World::new(4, 2);
+    let running = Running::start(&world, &[], BTreeMap::new()).await;
+    let (request, _) = world.fund(1, COUNT);
+    let policy = NoisePolicy {
+        micro_epsilon: 1_000_000,
+        delta_exponent: 20,
+    };
+    world
+        .ledger
+        .change(request.query, |facts| facts.noise = Some(policy));
+    let client = running.client(&running.market, 0);
+    let signed = client.open(request).await.unwrap();
+    // Four shares of equal variance: twice the deviation of the one that gives the guarantee.
+    let share = ShareNoise::calibrate(policy, 1, 1).unwrap().share_sigma();
+    assert!((signed.noise_micro_sigma as f64 / 1e6 - 2.0 * share).abs() < 1e-5);
+    let exact = running.ask(&world, 0, 2, COUNT).await.unwrap();
+    assert_eq!(exact.noise_micro_sigma, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
