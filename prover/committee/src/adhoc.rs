@@ -24,6 +24,12 @@ pub struct LweCiphertext {
 }
 
 impl LweCiphertext {
+    /// The ciphertext with this mask and body; `None` unless the mask has 4096 words.
+    pub fn new(mask: Vec<u128>, body: u128) -> Option<Self> {
+        let mask = mask.into_boxed_slice().try_into().ok()?;
+        Some(Self { mask, body })
+    }
+
     /// The hash of mask and body.
     pub fn hash(&self) -> [u8; 32] {
         let words = self.mask.iter().chain([&self.body]);

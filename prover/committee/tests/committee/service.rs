@@ -13,6 +13,7 @@ use salus_committee::dealer::{DEALER_CEREMONY, LWE_DIMENSION, split};
 use salus_committee::identity::Identity;
 use salus_committee::keygen::{Fault, Step};
 use salus_committee::keys::{CubeKeys, HolderKeys};
+use salus_committee::ledger::QueryState;
 use salus_committee::message::{Phase, Reply, Request, Values};
 use salus_committee::noise::{NoisePolicy, ShareNoise};
 use salus_committee::opening::{Failure, Holder, agree, partials_hash};
@@ -503,4 +504,30 @@ async fn a_holder_that_does_not_come_is_named() {
         assert_eq!((abort.holder, abort.step), (HolderIndex(2), Step::Commit));
         assert_eq!(abort.fault, Fault::Missing);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replayed_request_changes_nothing() {
+    let world = World::new(4, 2);
+    let running = Running::start(&world, &[], BTreeMap::new()).await;
+    let (request, _) = world.fund(1, COUNT);
+    let opening = world.opening(&request);
+    let peer = running.client(&world.keys[0].identity, 1);
+    let operator = running.client(&running.operator, 1);
+    let spent = async || operator.status().await.unwrap().cube.unwrap().budget_spent;
+    let ask = Request::Counts(opening);
+    let first = peer.ask(&ask).await.unwrap();
+    let after = spent().await;
+    for _ in 0..3 {
+        assert_eq!(peer.ask(&ask).await.unwrap(), first);
+    }
+    assert_eq!(spent().await, after);
+    // Once the query is closed, what was recorded earlier is no longer answered.
+    world
+        .ledger
+        .change(request.query, |facts| facts.state = QueryState::Closed);
+    let Err(ClientError::Refused(refusal)) = peer.ask(&ask).await else {
+        panic!("a closed query was opened");
+    };
+    assert_eq!(refusal.code, RefusalCode::NotOpen);
 }
