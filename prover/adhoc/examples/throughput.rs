@@ -9,7 +9,7 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use rustix::time::{ClockId, clock_gettime};
-use salus_adhoc::evaluate::{RunControl, Stage, evaluate};
+use salus_adhoc::evaluate::{RunControl, Stage, evaluate, measure_costs};
 use salus_adhoc::keys::{DealerCeremony, ServerKeys};
 use salus_adhoc::layout::Layout;
 use salus_adhoc::query::AdhocQuery;
@@ -89,6 +89,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (ceremony, seconds) = timed(|| DealerCeremony::run(&layout, &mut rng));
     let DealerCeremony { client, server, .. } = ceremony?;
     println!("dealer ceremony (trusted setup): {seconds:.1} s");
+    let file = tempfile::NamedTempFile::new()?;
+    server.write_to(std::io::BufWriter::with_capacity(1 << 20, file.as_file()))?;
+    let length = file.as_file().metadata()?.len();
+    let pinned = server.hash();
+    drop(server);
+    let (server, reading) = timed(|| {
+        let bytes = std::io::BufReader::with_capacity(1 << 20, file.reopen()?);
+        ServerKeys::read_from(bytes, pinned)
+    });
+    let server = server?;
+    println!("server keys: {length} bytes, read in {reading:.1} s");
+    println!(
+        "this machine, seconds of wall clock: {:.4?}",
+        measure_costs(&server)
+    );
 
     let codes: Vec<Vec<u8>> = (0..people)
         .map(|_| {

@@ -190,35 +190,52 @@ impl<'a> Ready<'a> {
             })
     }
 
-    /// The first record after `next` at which a chunk ends or `most` records are done.
-    pub(crate) fn stop(&self, next: usize, most: usize) -> usize {
-        self.lanes
-            .iter()
-            .map(|lane| (next / lane.chunk.records + 1) * lane.chunk.records)
-            .fold((next + most).min(self.people), usize::min)
-    }
-
-    /// Adds records to the accumulators, the same sums in any order and on any number of threads.
-    pub(crate) fn add(&self, keys: &ComputeKeys, running: &mut [Running], records: &[Record]) {
-        let per_group = match self.work {
+    /// Records of a group: they fill one batch, and no chunk ends inside.
+    fn group_end(&self, next: usize, stop: usize) -> usize {
+        let batch = match self.work {
             Work::Count { .. } => LANES * self.and.forms.len(),
             Work::Split { .. } => LANES,
         };
-        let added: Vec<Vec<Vec<u64>>> = records
-            .par_chunks(per_group)
+        self.lanes
+            .iter()
+            .map(|lane| (next / lane.chunk.records + 1) * lane.chunk.records)
+            .fold((next + batch).min(stop), usize::min)
+    }
+
+    /// Adds the records `next..stop` to the accumulators and turns every chunk that ends among them into digits.
+    ///
+    /// The same sums in any steps and on any number of threads.
+    pub(crate) fn advance(
+        &self,
+        keys: &ComputeKeys,
+        running: &mut [Running],
+        values: &mut [Columns],
+        records: &[Record],
+        (next, stop): (usize, usize),
+    ) {
+        let mut groups = Vec::new();
+        let mut start = next;
+        while start < stop {
+            let end = self.group_end(start, stop);
+            groups.push(start..end);
+            start = end;
+        }
+        let added: Vec<Vec<Vec<u64>>> = groups
+            .par_iter()
             .map_init(Rotator::new, |rotator, group| {
-                self.group(keys, rotator, group)
+                self.group(keys, rotator, &records[group.clone()])
             })
             .collect();
-        for group in added {
-            for (running, accumulator) in running.iter_mut().zip(group) {
+        for (group, accumulators) in groups.into_iter().zip(added) {
+            for (running, accumulator) in running.iter_mut().zip(accumulators) {
                 add(&mut running.accumulator, &accumulator);
+                if !running.records.is_empty() {
+                    for record in &records[group.clone()] {
+                        add(&mut running.records, record.list());
+                    }
+                }
             }
-        }
-        for running in running.iter_mut().filter(|r| !r.records.is_empty()) {
-            for record in records {
-                add(&mut running.records, record.list());
-            }
+            self.flush(keys, running, group.end, values);
         }
     }
 
@@ -274,7 +291,7 @@ impl<'a> Ready<'a> {
     }
 
     /// Turns the lanes whose chunk ends at `next` into digits of their values and empties them.
-    pub(crate) fn flush(
+    fn flush(
         &self,
         keys: &ComputeKeys,
         running: &mut [Running],

@@ -33,7 +33,8 @@ fn subtract(out: &mut [u64], words: &[u64]) {
     }
 }
 
-fn block(words: Vec<u64>) -> Ciphertext {
+/// A block of these words, its two bits of message full.
+pub(crate) fn block(words: Vec<u64>) -> Ciphertext {
     Ciphertext::new(
         LweCiphertext::from_container(words, native()),
         Degree::new(3),

@@ -8,16 +8,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use thiserror::Error;
 
 use crate::accumulate::Ready;
 use crate::answer::{Evaluated, SealedPass, SealedValue};
 use crate::checkpoint::{self, CheckpointError, State};
-use crate::digits::{Columns, squash};
+use crate::digits::{Columns, block, squash};
 use crate::keys::{ComputeKeys, ServerKeys};
-use crate::parameters::MAX_RECORDS;
+use crate::parameters::{CostModel, MAX_RECORDS, RING};
 use crate::query::AdhocQuery;
+use crate::rotate::{LANES, LARGE, Rotator};
 use crate::upload::{Record, records_hash};
 
 /// Steps are multiples of this many records, so that they never cut what one rotation serves.
@@ -216,6 +218,37 @@ pub fn evaluate(
     })
 }
 
+/// The costs of one core of this machine, as it is loaded now. Takes one to three seconds.
+///
+/// Ciphertexts of zero masks would be skipped by a rotation: the inputs are arbitrary words.
+pub fn measure_costs(keys: &ServerKeys) -> CostModel {
+    let word = |i: usize| (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let inputs: Vec<Vec<u64>> = (0..LANES)
+        .map(|lane| (0..LARGE).map(|j| word(lane * LARGE + j)).collect())
+        .collect();
+    let lut = vec![1 << 57; RING];
+    let compute = &keys.compute;
+    let mut rotator = Rotator::new();
+    let mut batch = |bootstrap| {
+        let start = Instant::now();
+        rotator.rotate(compute.keyswitch(), bootstrap, &inputs, &lut);
+        start.elapsed().as_secs_f64() / LANES as f64
+    };
+    let (count, sum) = (batch(compute.counting()), batch(&compute.summing));
+    let digits = [inputs[0].clone(), inputs[1].clone()];
+    let start = Instant::now();
+    let _ = compute.shortint.message_extract(&block(digits[0].clone()));
+    let digit = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let _ = squash(keys, &digits);
+    CostModel {
+        count,
+        sum,
+        digit,
+        squash: start.elapsed().as_secs_f64(),
+    }
+}
+
 /// What a checkpoint must belong to.
 fn binding(keys: &[u8; 32], records: &[u8; 32], query: &AdhocQuery) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("salus/v1/adhoc/checkpoint binding");
@@ -276,9 +309,8 @@ pub(crate) fn totals(
                     record: next,
                 });
             }
-            let stop = ready.stop(next, control.step);
-            ready.add(keys, &mut running, &records[next..stop]);
-            ready.flush(keys, &mut running, stop, &mut values);
+            let stop = (next + control.step).min(people);
+            ready.advance(keys, &mut running, &mut values, records, (next, stop));
             next = stop;
             if let Some(path) = &control.checkpoint {
                 let state = State {

@@ -24,6 +24,7 @@ pub mod upload;
 
 mod accumulate;
 mod digits;
+mod estimate;
 mod form;
 mod rotate;
 

@@ -14,17 +14,15 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use tfhe::core_crypto::prelude::LweCiphertext;
-use tfhe::shortint::ciphertext::{Ciphertext, Degree, NoiseLevel};
-use tfhe::shortint::{AtomicPatternKind, CarryModulus, MessageModulus, PBSOrder};
 use thiserror::Error;
 
-use crate::answer::{AnswerError, SealedValue, SquashedLwe};
+use crate::answer::{AnswerError, SealedValue};
+use crate::digits::squash;
 use crate::form::{LinearForm, add};
 use crate::keys::{ComputeKeys, ServerKeys};
 use crate::layout::Layout;
 use crate::parameters::{RING, SLOT_LOG};
-use crate::rotate::{ACCUMULATOR, LARGE, Rotator, coefficient, native};
+use crate::rotate::{ACCUMULATOR, LARGE, Rotator, coefficient};
 use crate::upload::{Record, records_hash};
 
 /// Combinations per batch, at most one batch of [`crate::rotate`] lanes.
@@ -93,25 +91,9 @@ pub fn check(
     seed: [u8; 32],
 ) -> Result<Verdict, OneHotError> {
     let sum = vanishing(&keys.compute, layout, records, seed)?;
-    let block = Ciphertext::new(
-        LweCiphertext::from_container(sum, native()),
-        Degree::new(REPETITIONS as u64),
-        NoiseLevel::NOMINAL,
-        MessageModulus(4),
-        CarryModulus(4),
-        AtomicPatternKind::Standard(PBSOrder::KeyswitchBootstrap),
-    );
-    let squashed = keys
-        .squashing
-        .squash_ciphertext_noise(&block, &keys.compute.shortint);
-    let words = squashed.lwe_ciphertext().as_ref();
-    let (mask, body) = words.split_at(words.len() - 1);
     Ok(Verdict {
         sealed: SealedValue {
-            blocks: vec![SquashedLwe {
-                mask: mask.to_vec(),
-                body: body[0],
-            }],
+            blocks: squash(keys, &[sum]),
         },
     })
 }

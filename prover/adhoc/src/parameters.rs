@@ -148,14 +148,15 @@ impl UnionBound {
     }
 }
 
-/// What was assumed of one core when a duration is estimated, in seconds of CPU.
+/// What is assumed of one core when a duration is estimated, in seconds.
 ///
-/// Measured by `examples/throughput.rs` on one 3.5 GHz Zen 4 core; other machines differ by a constant.
+/// [`CostModel::REFERENCE`] decides how a query is planned (only its ratios matter there) and is the default of
+/// estimates; [`crate::evaluate::measure_costs`] finds the figures of the machine at hand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CostModel {
-    /// One keyswitch and rotation of the counting key.
+    /// One keyswitch and rotation of the counting key, in a full batch.
     pub count: f64,
-    /// One keyswitch and rotation of the summing key.
+    /// One keyswitch and rotation of the summing key, in a full batch.
     pub sum: f64,
     /// One library operation on a digit.
     pub digit: f64,
@@ -164,11 +165,11 @@ pub struct CostModel {
 }
 
 impl CostModel {
-    /// The figures of the reference core.
+    /// One core of a 3.5 GHz Zen 4 machine shared with other work; a quiet core is faster.
     pub const REFERENCE: Self = Self {
-        count: 0.0080,
-        sum: 0.0120,
-        digit: 0.0110,
-        squash: 0.180,
+        count: 0.020,
+        sum: 0.032,
+        digit: 0.022,
+        squash: 0.370,
     };
 }

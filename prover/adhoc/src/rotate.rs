@@ -117,34 +117,47 @@ pub(crate) fn keyswitch_batch(
         })
         .collect();
     let arch = Arch::new();
-    let mut digits = vec![0u64; levels * inputs.len()];
+    let mut digits = vec![0u64; levels];
     for (i, block) in key.iter().enumerate() {
-        for (lane, input) in inputs.iter().enumerate() {
-            for (level, term) in decomposer.decompose(input[i]).enumerate() {
-                digits[level * inputs.len() + lane] = term.value().wrapping_neg();
-            }
-        }
         let rows: &[u64] = block.as_ref();
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (row, digits) in rows
-                    .chunks_exact(size.0)
-                    .zip(digits.chunks_exact(inputs.len()))
-                {
-                    for (out, &digit) in outputs.iter_mut().zip(digits) {
-                        for (out, word) in out.iter_mut().zip(row) {
-                            *out = out.wrapping_add(word.wrapping_mul(digit));
-                        }
-                    }
-                }
-            },
-        );
+        for (input, out) in inputs.iter().zip(&mut outputs) {
+            for (digit, term) in digits.iter_mut().zip(decomposer.decompose(input[i])) {
+                *digit = term.value().wrapping_neg();
+            }
+            add_rows(arch, out, rows, &digits);
+        }
     }
     outputs
         .into_iter()
         .map(|words| LweCiphertext::from_container(words, native()))
         .collect()
+}
+
+/// `out += sum_l digits[l] * rows[l]`: the rows of one input word stay in the first-level cache for a whole batch, and
+/// each output is read and written once for all levels.
+fn add_rows(arch: Arch, out: &mut [u64], rows: &[u64], digits: &[u64]) {
+    let size = out.len();
+    arch.dispatch(
+        #[inline(always)]
+        || {
+            if let &[d0, d1, d2, d3] = digits {
+                let (r0, rest) = rows.split_at(size);
+                let (r1, rest) = rest.split_at(size);
+                let (r2, r3) = rest.split_at(size);
+                for ((((out, w0), w1), w2), w3) in out.iter_mut().zip(r0).zip(r1).zip(r2).zip(r3) {
+                    let high = w0.wrapping_mul(d0).wrapping_add(w1.wrapping_mul(d1));
+                    let low = w2.wrapping_mul(d2).wrapping_add(w3.wrapping_mul(d3));
+                    *out = out.wrapping_add(high).wrapping_add(low);
+                }
+            } else {
+                for (row, &digit) in rows.chunks_exact(size).zip(digits) {
+                    for (out, word) in out.iter_mut().zip(row) {
+                        *out = out.wrapping_add(word.wrapping_mul(digit));
+                    }
+                }
+            }
+        },
+    );
 }
 
 /// The LWE ciphertext of coefficient `degree` of an accumulator, 2049 words.
