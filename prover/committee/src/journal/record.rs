@@ -13,6 +13,8 @@ const MAX_PAYLOAD: usize = 64 << 10;
 /// The partials of the counts went out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountsRecord {
+    /// Hash of the leader's message, by which others ask about it.
+    pub asked: [u8; 32],
     /// Hash of the request, the plan, the ciphertexts and the release rule.
     pub opening: [u8; 32],
     /// Hash of the partials of each of the holder's subsets, ascending.

@@ -103,6 +103,7 @@ pub struct KeyHolder {
     ciphertexts: Arc<dyn Ciphertexts>,
     signer: Arc<dyn Signer>,
     journal: Mutex<Journal>,
+    /// By ciphertext hash.
     products: Mutex<BTreeMap<[u8; 32], Arc<Vec<Product>>>>,
 }
 
@@ -233,7 +234,7 @@ impl KeyHolder {
             return Err(no_key());
         }
         let mut cache = self.products.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = sum.hash();
+        let hash = question.ciphertext_hash();
         if let Some(products) = cache.get(&hash) {
             return Ok(products.clone());
         }
@@ -323,6 +324,7 @@ impl KeyHolder {
         let places = question.count_places();
         let partials = self.partials(question, places)?;
         let record = CountsRecord {
+            asked: asked(&question.opening()),
             opening: question.digest(),
             partials: self.hashes(&partials),
         };
@@ -445,15 +447,15 @@ impl Holder for KeyHolder {
         phase: Phase,
         hashes: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
-        let question = self.checked(opening)?;
-        let records = self
-            .journal()
-            .query(question.query())
-            .map_err(unavailable)?;
-        let same = |record: &CountsRecord| record.opening == question.digest();
-        let own = match phase {
-            Phase::Counts => records.counts.filter(same).map(|record| record.partials),
-            Phase::Sums => records.sums.map(|record| record.partials),
+        // Says of what it gave only whether it equals what the asker has: no check of the query is needed.
+        let query = &opening.request.query;
+        let records = self.journal().query(query).map_err(unavailable)?;
+        let asked = asked(opening);
+        let given = records.counts.filter(|record| record.asked == asked);
+        let own = match (given, phase) {
+            (None, _) => None,
+            (Some(record), Phase::Counts) => Some(record.partials),
+            (Some(_), Phase::Sums) => records.sums.map(|record| record.partials),
         };
         let Some(own) = own else {
             return Ok(None);
@@ -502,6 +504,11 @@ fn counts_hash(counts: &[Values]) -> [u8; 32] {
     let lists: Vec<Vec<u8>> = counts.iter().map(Values::to_bytes).collect();
     let parts: Vec<&[u8]> = lists.iter().map(Vec::as_slice).collect();
     digest("salus/v1/committee/counts", &parts)
+}
+
+fn asked(opening: &Opening) -> [u8; 32] {
+    let bytes = postcard::to_stdvec(opening).unwrap_or_default();
+    digest("salus/v1/committee/asked", &[&bytes])
 }
 
 fn no_key() -> Refusal {

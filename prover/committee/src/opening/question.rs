@@ -12,7 +12,7 @@ use super::source::{
 use crate::adhoc::{BLOCK_BITS, LweCiphertext, MAX_BLOCKS};
 use crate::answer::{ReleasedPass, SealedAnswer, cube_ciphertext_hash};
 use crate::ledger::{Ciphertexts, Ledger, Market, QueryFacts};
-use crate::message::{MAX_VALUES, OpenRequest, Target, Values};
+use crate::message::{MAX_VALUES, OpenRequest, Opening, Target, Values};
 use crate::noise::ShareNoise;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::shape::CommitteeShape;
@@ -59,6 +59,7 @@ pub struct Question {
     shape: CommitteeShape,
     pub(super) source: Source,
     pub(super) binding: [u8; 32],
+    ciphertext_hash: [u8; 32],
     noise: Option<ShareNoise>,
     counts: Vec<Place>,
 }
@@ -137,6 +138,10 @@ impl Question {
                 evaluation_source(&hash, request, &facts, &plan, shape, ciphertexts)?
             }
         };
+        let ciphertext_hash = match &source {
+            Source::Cube { cube, sum, .. } => cube_ciphertext_hash(&cube.id(), &sum.hash()),
+            Source::Evaluation { evaluation, .. } => evaluation.hash,
+        };
         let noise = share_noise(&facts, &plan, &source)?;
         let mut question = Self {
             request: request.clone(),
@@ -147,6 +152,7 @@ impl Question {
             shape,
             source,
             binding,
+            ciphertext_hash,
             noise,
             counts: Vec::new(),
         };
@@ -168,16 +174,20 @@ impl Question {
         Ok(question)
     }
 
+    pub(super) fn opening(&self) -> Opening {
+        Opening {
+            request: self.request.clone(),
+            ciphertext_hash: self.ciphertext_hash,
+        }
+    }
+
     pub(super) const fn query(&self) -> &[u8; 32] {
         &self.request.query
     }
 
     /// The hash of the ciphertexts, as it is signed.
-    pub fn ciphertext_hash(&self) -> [u8; 32] {
-        match &self.source {
-            Source::Cube { cube, sum, .. } => cube_ciphertext_hash(&cube.id(), &sum.hash()),
-            Source::Evaluation { evaluation, .. } => evaluation.hash,
-        }
+    pub const fn ciphertext_hash(&self) -> [u8; 32] {
+        self.ciphertext_hash
     }
 
     /// The hash of everything that decides what is opened; a query is opened for one such hash only.
