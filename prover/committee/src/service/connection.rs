@@ -112,7 +112,7 @@ impl Connection {
     ) -> Result<Reply, CallError> {
         let exchange = async {
             frame::write(stream, request, self.limits.frame).await?;
-            frame::read(stream, wait, self.limits.frame).await
+            frame::read(stream, usize::MAX, wait, self.limits.frame).await
         };
         exchange.await.map_err(|error| match error {
             FrameError::Idle | FrameError::Slow => CallError::Slow,

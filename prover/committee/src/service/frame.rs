@@ -43,9 +43,10 @@ impl From<io::Error> for FrameError {
     }
 }
 
-/// Reads one message: waits `idle` for its first byte, then `whole` for the rest.
+/// Reads one message of at most `most` bytes: waits `idle` for its first byte, then `whole` for the rest.
 pub(crate) async fn read<M: Wire>(
     stream: &mut (impl AsyncRead + Unpin),
+    most: usize,
     idle: Duration,
     whole: Duration,
 ) -> Result<M, FrameError> {
@@ -62,13 +63,14 @@ pub(crate) async fn read<M: Wire>(
         }
         Err(error) => return Err(error.into()),
     }
-    timeout(whole, read_rest(stream, header))
+    timeout(whole, read_rest(stream, most, header))
         .await
         .map_err(|_| FrameError::Slow)?
 }
 
 async fn read_rest<M: Wire>(
     stream: &mut (impl AsyncRead + Unpin),
+    most: usize,
     mut header: [u8; HEADER],
 ) -> Result<M, FrameError> {
     stream.read_exact(&mut header[1..]).await?;
@@ -78,6 +80,10 @@ async fn read_rest<M: Wire>(
     }
     let length = u32::from_le_bytes(length) as usize;
     check_size::<M>(kind, length)?;
+    if length > most {
+        let found = length;
+        return Err(MessageError::Size { kind, found, most }.into());
+    }
     // Contributions to keys travel in frames: erased after use.
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.min(PIECE)));
     while bytes.len() < length {

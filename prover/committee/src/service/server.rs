@@ -27,6 +27,9 @@ use crate::pinning::server_config;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::shape::HolderIndex;
 
+/// Bytes of a request by anyone but a holder, at most: a question, or a check with its excluded members.
+const MAX_CLIENT_REQUEST: usize = 128 << 10;
+
 /// Why a service does not start or stopped.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -390,9 +393,13 @@ where
     F: Fn(Caller, Request) -> R,
     R: Future<Output = Reply>,
 {
+    let most = match caller {
+        Caller::Peer(_) => usize::MAX,
+        Caller::Client | Caller::Operator => MAX_CLIENT_REQUEST,
+    };
     loop {
         let request = tokio::select! {
-            request = frame::read(stream, limits.idle, limits.frame) => request,
+            request = frame::read(stream, most, limits.idle, limits.frame) => request,
             _ = closed.wait_for(|closed| *closed) => return Ok(()),
         };
         let request = match request {

@@ -156,11 +156,12 @@ async fn broken_frames_end_the_connection_and_nothing_else() {
     let world = World::new(4, 2);
     let running = Running::start(&world, &[1, 2, 3], BTreeMap::new()).await;
     let huge = u32::MAX.to_le_bytes();
-    let frames: [&[u8]; 5] = [
-        // Another version, an unknown kind, a length beyond the kind's, garbage, trailing bytes.
+    let frames: [&[u8]; 6] = [
+        // Another version, an unknown kind, a length beyond the kind's and beyond a client's, garbage, trailing bytes.
         &[2, 0, 1, 0, 0, 0, 0],
         &[1, 99, 0, 0, 0, 0],
         &[1, 1, huge[0], huge[1], huge[2], huge[3]],
+        &[1, 4, 0, 0, 16, 0],
         &[1, 1, 4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
         &[1, 0, 2, 0, 0, 0, 0, 0],
     ];
