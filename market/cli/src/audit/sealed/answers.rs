@@ -270,3 +270,17 @@ fn from_evaluation(
         false => finding.unchecked.push(Part::CiphertextHash),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cube_ciphertext_hash;
+    use salus_committee::answer;
+
+    #[test]
+    fn the_hash_of_a_sum_is_the_one_that_holders_sign() {
+        for (cube, sum) in [([1; 32], [2; 32]), ([2; 32], [1; 32])] {
+            let signed = answer::cube_ciphertext_hash(&cube, &sum);
+            assert_eq!(cube_ciphertext_hash(&cube, &sum).0, signed);
+        }
+    }
+}
