@@ -79,7 +79,7 @@ pub struct LinkEntry {
     /// Blobs of the masks' ciphertexts, by repetition.
     #[serde(with = "cids")]
     pub masks: Vec<ContentId>,
-    /// What the holders contributed to the public coin, by holder.
+    /// What was contributed to the public coin; empty when the bundle does not show where it came from.
     pub coin_seeds: Vec<B256>,
     /// The holders' signatures on the outcome of their check, 65 bytes each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -213,7 +213,7 @@ fn from_cube(
     match link {
         Some(link) if link.holds => {
             finding.re_executed.push(Part::LinkProof);
-            finding.attested.push(Part::LinkOpening);
+            finding.attested.extend([Part::LinkOpening, Part::LinkCoin]);
         }
         Some(_) => finding.unchecked.push(Part::LinkProof),
         None => {}

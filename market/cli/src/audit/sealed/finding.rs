@@ -26,6 +26,8 @@ pub enum Part {
     UploadChecks,
     /// That the link's forms open to zero.
     LinkOpening,
+    /// That nobody chose the coin of the link's proof.
+    LinkCoin,
     /// The evaluation on ad-hoc ciphertexts.
     Evaluation,
     /// That the dealer of the ad-hoc keys has forgotten them.
@@ -119,6 +121,10 @@ impl SealedFinding {
             }
             Part::LinkOpening => {
                 "that the forms of the custodian's link open to zero: only the holders can check it"
+                    .to_owned()
+            }
+            Part::LinkCoin => {
+                "that others than the custodian drew the link's coin, after its announcement: the proof is worth no more"
                     .to_owned()
             }
             Part::Evaluation => "the evaluation on ad-hoc ciphertexts: it was not repeated here".to_owned(),

@@ -48,9 +48,9 @@ pub fn check(
     if contents.links.is_empty() {
         return Vec::new();
     }
-    report.note(
-        "links: that the coin was drawn after the announcement, and only once, rests on the holders",
-    );
+    if contents.links.iter().any(|link| link.coin_seeds.is_empty()) {
+        report.note("the bundle does not show who drew the coin of a link: a custodian that chose it can prove anything");
+    }
     let key = commitment_key(subject);
     let mut linked = Vec::with_capacity(contents.links.len());
     for entry in &contents.links {

@@ -134,7 +134,7 @@ fn the_report_says_what_was_done_again_and_what_rests_on_trust() {
     let answer = &json["sealed_answers"][0];
     assert_eq!(answer["uploads"], 100);
     assert_eq!(answer["kind"], "cubes");
-    let attested = json!(["opening", "upload_checks", "link_opening"]);
+    let attested = json!(["opening", "upload_checks", "link_opening", "link_coin"]);
     assert_eq!(answer["attested"], attested);
 }
 
@@ -363,6 +363,10 @@ fn links_are_about_this_chain_these_uploads_and_these_commitments() {
             .contains(&Part::LinkProof)
     };
     assert!(verified(world::bundle()));
+    let dir = with_contents(|_, contents| contents.links[0].coin_seeds.clear());
+    seal(dir.path());
+    let told = |note: &String| note.contains("who drew the coin");
+    assert!(full(dir.path()).notes.iter().any(told));
     let dir = with_contents(|_, contents| contents.links[0].snapshot = 2);
     found(dir.path(), Topic::Links, "about another snapshot or cube");
     let dir = with_contents(|_, contents| contents.links[0].masks.swap(0, 1));
