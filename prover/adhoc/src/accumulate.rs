@@ -64,12 +64,14 @@ impl Chunk {
     }
 }
 
+/// A coefficient, the form over the records' sum to add to it, and the values and shifts that its digits go to.
+type LaneRead = (usize, LinearForm, Vec<(usize, usize)>);
+
 /// What one accumulator adds up.
 #[derive(Clone, Debug)]
 struct Lane {
     chunk: Chunk,
-    /// Coefficients to read, the form over the records' sum to add, and where the digits go.
-    reads: Vec<(usize, LinearForm, Vec<(usize, usize)>)>,
+    reads: Vec<LaneRead>,
     sums_records: bool,
 }
 
@@ -300,7 +302,7 @@ impl<'a> Ready<'a> {
     ) {
         let mut scratch = Vec::new();
         for (lane, running) in self.lanes.iter().zip(running) {
-            if next % lane.chunk.records != 0 && next != self.people {
+            if !next.is_multiple_of(lane.chunk.records) && next != self.people {
                 continue;
             }
             let totals = lane
@@ -342,7 +344,7 @@ impl And {
             let mut window = windows - 1 - coefficient / width;
             let mut inside = 0u64;
             for _ in 0..pack {
-                inside += u64::from(window % base == 0);
+                inside += u64::from(window.is_multiple_of(base));
                 window /= base;
             }
             *entry = inside << scale;

@@ -484,8 +484,7 @@ impl fmt::Debug for ServerKeys {
 impl ComputeKeys {
     /// The keyswitching key, if the keys are of the parameter set.
     pub(crate) fn keyswitch(&self) -> &LweKeyswitchKeyOwned<u64> {
-        &self
-            .standard()
+        self.standard()
             .expect("checked when the keys were made or read")
             .0
     }

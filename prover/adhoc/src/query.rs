@@ -607,12 +607,15 @@ fn blocks_of(size: usize) -> usize {
     }
 }
 
+/// The sum of the chosen groups' keys, and the chosen codes by column.
+type Combination = (usize, Vec<Vec<u8>>);
+
 /// Every choice of one group per column: the sum of the groups' keys and the chosen codes by column.
 fn combinations(
     columns: &[Column],
     at: &[usize],
     key: impl Fn(u16) -> u16 + Copy,
-) -> Result<Vec<(usize, Vec<Vec<u8>>)>, NotSupported> {
+) -> Result<Vec<Combination>, NotSupported> {
     let mut all = vec![(0, Vec::new())];
     for &i in at {
         let groups = columns[i].by(key);
@@ -622,7 +625,7 @@ fn combinations(
         }
         all = all
             .into_iter()
-            .flat_map(|(sum, chosen): (usize, Vec<Vec<u8>>)| {
+            .flat_map(|(sum, chosen): Combination| {
                 groups.iter().map(move |(&weight, codes)| {
                     let mut chosen = chosen.clone();
                     chosen.push(codes.clone());

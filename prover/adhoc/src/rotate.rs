@@ -3,8 +3,13 @@
 //! Both are bit-equal to tfhe's one-by-one functions: the keyswitch is integer arithmetic, and the rotation applies the
 //! same products in the same order to each ciphertext.
 
-use pulp::Arch;
-use tfhe::core_crypto::fft_impl::fft64::crypto::bootstrap::batch_blind_rotate_assign_scratch;
+use aligned_vec::{AVec, avec};
+use pulp::{Arch, Simd, WithSimd};
+use tfhe::core_crypto::algorithms::polynomial_algorithms::polynomial_wrapping_monic_monomial_div;
+use tfhe::core_crypto::fft_impl::fft64::c64;
+use tfhe::core_crypto::fft_impl::fft64::crypto::bootstrap::blind_rotate_assign_scratch;
+use tfhe::core_crypto::fft_impl::fft64::crypto::ggsw::FourierGgswCiphertextView;
+use tfhe::core_crypto::fft_impl::fft64::math::polynomial::FourierPolynomialMutView;
 use tfhe::core_crypto::prelude::*;
 
 use crate::parameters::RING;
@@ -22,9 +27,16 @@ pub(crate) fn native() -> CiphertextModulus<u64> {
 
 /// Transform plan and scratch memory of one thread.
 pub(crate) struct Rotator {
+    arch: Arch,
     fft: Fft,
     buffers: ComputationBuffers,
     accumulators: Vec<u64>,
+    /// What is decomposed, then the states of its decomposition.
+    states: AVec<u64>,
+    /// One level of the decomposition.
+    term: AVec<u64>,
+    term_transform: AVec<c64>,
+    product: AVec<c64>,
 }
 
 impl Rotator {
@@ -32,18 +44,19 @@ impl Rotator {
         let fft = Fft::new(PolynomialSize(RING));
         let mut buffers = ComputationBuffers::new();
         buffers.resize(
-            batch_blind_rotate_assign_scratch::<u64>(
-                GlweSize(2),
-                PolynomialSize(RING),
-                CiphertextCount(LANES),
-                fft.as_view(),
-            )
-            .unaligned_bytes_required(),
+            blind_rotate_assign_scratch::<u64>(GlweSize(2), PolynomialSize(RING), fft.as_view())
+                .unaligned_bytes_required(),
         );
+        let zero = c64 { re: 0.0, im: 0.0 };
         Self {
+            arch: Arch::new(),
             fft,
             buffers,
             accumulators: Vec::new(),
+            states: avec![0u64; ACCUMULATOR],
+            term: avec![0u64; ACCUMULATOR],
+            term_transform: avec![zero; RING / 2],
+            product: avec![zero; RING],
         }
     }
 
@@ -76,24 +89,154 @@ impl Rotator {
                 lwe_ciphertext_centered_binary_modulus_switch::<u64, usize, _>(input.as_view(), log)
             })
             .collect();
-        self.accumulators.clear();
-        for _ in small {
-            self.accumulators.resize(self.accumulators.len() + RING, 0);
-            self.accumulators.extend_from_slice(lut);
+        let mut accumulators = std::mem::take(&mut self.accumulators);
+        accumulators.clear();
+        let lut = Polynomial::from_container(lut);
+        for input in &switched {
+            accumulators.resize(accumulators.len() + ACCUMULATOR, 0);
+            let start = accumulators.len() - RING;
+            polynomial_wrapping_monic_monomial_div(
+                &mut Polynomial::from_container(&mut accumulators[start..]),
+                &lut,
+                MonomialDegree(input.body()),
+            );
         }
-        let list = GlweCiphertextListMutView::from_container(
-            &mut self.accumulators[..],
-            GlweSize(2),
-            PolynomialSize(RING),
-            native(),
-        );
-        bootstrap.as_view().batch_blind_rotate_assign(
-            list,
-            &switched,
-            self.fft.as_view(),
-            self.buffers.stack(),
-        );
+        let turns: Vec<Vec<usize>> = switched.iter().map(|s| s.mask().collect()).collect();
+        for (i, bit) in bootstrap.as_view().into_ggsw_iter().enumerate() {
+            for (turns, accumulator) in turns.iter().zip(accumulators.chunks_exact_mut(ACCUMULATOR))
+            {
+                if turns[i] != 0 {
+                    self.multiplex(bit, accumulator, turns[i]);
+                }
+            }
+        }
+        self.accumulators = accumulators;
         &self.accumulators
+    }
+
+    /// `accumulator += bit * (X^turn * accumulator - accumulator)`, tfhe's external product with vectorised decomposition.
+    fn multiplex(
+        &mut self,
+        bit: FourierGgswCiphertextView<'_>,
+        accumulator: &mut [u64],
+        turn: usize,
+    ) {
+        let base_log = bit.decomposition_base_log();
+        let decomposer = SignedDecomposer::<u64>::new(base_log, bit.decomposition_level_count());
+        let states = &mut self.states[..];
+        self.arch.dispatch(
+            #[inline(always)]
+            || {
+                for (polynomial, out) in accumulator
+                    .chunks_exact(RING)
+                    .zip(states.chunks_exact_mut(RING))
+                {
+                    turned_difference(polynomial, turn, out);
+                }
+                for state in states.iter_mut() {
+                    *state = decomposer.init_decomposer_state(*state);
+                }
+            },
+        );
+        let mut fresh = true;
+        for level in bit.into_levels() {
+            let (states, term) = (&mut self.states[..], &mut self.term[..]);
+            self.arch.dispatch(
+                #[inline(always)]
+                || {
+                    for (state, term) in states.iter_mut().zip(term.iter_mut()) {
+                        *term = next_digit(state, base_log.0);
+                    }
+                },
+            );
+            for (row, polynomial) in level.into_rows().zip(self.term.chunks_exact(RING)) {
+                self.fft.as_view().forward_as_integer(
+                    FourierPolynomialMutView {
+                        data: &mut self.term_transform,
+                    },
+                    Polynomial::from_container(polynomial),
+                    self.buffers.stack(),
+                );
+                self.arch.dispatch(MultiplyAdd {
+                    out: &mut self.product,
+                    row: row.data(),
+                    factor: &self.term_transform,
+                    fresh,
+                });
+                fresh = false;
+            }
+        }
+        for (polynomial, product) in accumulator
+            .chunks_exact_mut(RING)
+            .zip(self.product.chunks_exact_mut(RING / 2))
+        {
+            self.fft.as_view().add_backward_in_place_as_torus(
+                Polynomial::from_container(polynomial),
+                FourierPolynomialMutView { data: product },
+                self.buffers.stack(),
+            );
+        }
+    }
+}
+
+/// `out = X^turn * polynomial - polynomial`, `turn` in 0..2 * RING.
+#[inline(always)]
+fn turned_difference(polynomial: &[u64], turn: usize, out: &mut [u64]) {
+    let flip = if turn >= RING { u64::MAX } else { 0 };
+    let shift = turn % RING;
+    let (wrapped, moved) = out.split_at_mut(shift);
+    // Conditional negation: (x ^ f) - f is x for f = 0 and -x for f = all ones.
+    for ((out, from), own) in wrapped
+        .iter_mut()
+        .zip(&polynomial[RING - shift..])
+        .zip(polynomial)
+    {
+        *out = (from ^ !flip).wrapping_sub(!flip).wrapping_sub(*own);
+    }
+    for ((out, from), own) in moved.iter_mut().zip(polynomial).zip(&polynomial[shift..]) {
+        *out = (from ^ flip).wrapping_sub(flip).wrapping_sub(*own);
+    }
+}
+
+/// The lowest balanced digit of a decomposition, which it removes.
+#[inline(always)]
+fn next_digit(state: &mut u64, base_log: usize) -> u64 {
+    let digit = *state & ((1 << base_log) - 1);
+    *state = (*state as i64 >> base_log) as u64;
+    let carry = ((digit.wrapping_sub(1) | *state) & digit) >> (base_log - 1);
+    *state = state.wrapping_add(carry);
+    digit.wrapping_sub(carry << base_log)
+}
+
+/// `out[p] += row[p] * factor` for the polynomials `p` of a row, or `=` when `fresh`.
+struct MultiplyAdd<'a> {
+    out: &'a mut [c64],
+    row: &'a [c64],
+    factor: &'a [c64],
+    fresh: bool,
+}
+
+impl WithSimd for MultiplyAdd<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let factor = S::as_simd_c64s(self.factor).0;
+        for (out, row) in self
+            .out
+            .chunks_exact_mut(RING / 2)
+            .zip(self.row.chunks_exact(RING / 2))
+        {
+            let out = S::as_mut_simd_c64s(out).0;
+            let row = S::as_simd_c64s(row).0;
+            for ((out, row), factor) in out.iter_mut().zip(row).zip(factor) {
+                *out = if self.fresh {
+                    simd.mul_c64s(*row, *factor)
+                } else {
+                    simd.mul_add_c64s(*row, *factor, *out)
+                };
+            }
+        }
     }
 }
 

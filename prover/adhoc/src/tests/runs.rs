@@ -127,8 +127,8 @@ fn an_opened_answer_is_decoded_counts_first_and_small_groups_stay_closed() {
     let answer = decoder.decode(&[published]).unwrap();
     let suppressed = answer.rows.iter().filter(|row| row.suppressed).count();
     assert!(suppressed == 1 || counts[0] == counts[1], "{answer:?}");
-    for t in 0..shape.values() {
+    for (t, &value) in exact[0].iter().enumerate().take(shape.values()) {
         let hidden = published.mask >> t & 1 == 1;
-        assert_eq!(published.values[t], if hidden { 0 } else { exact[0][t] });
+        assert_eq!(published.values[t], if hidden { 0 } else { value });
     }
 }
