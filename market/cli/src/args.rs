@@ -29,6 +29,9 @@ pub enum Command {
     Verify(VerifyCommand),
     /// Replay a bundle: every registration, snapshot, query, proof and payout. Needs no network.
     Audit(AuditArgs),
+    /// Hold keys: make an identity, take part in key generation, open what is funded and approved.
+    #[command(subcommand)]
+    Committee(CommitteeCommand),
     /// Check this machine: keys, disk, chain, clocks.
     Doctor,
     /// Print shell completions.
@@ -48,8 +51,8 @@ pub enum DatasetCommand {
 pub enum QueryCommand {
     /// Say whether a query can be asked, and if not, what can.
     Lint(QueryArgs),
-    /// Show the public tables of a query, its columns, passes and hashes.
-    Plan(QueryArgs),
+    /// Show the public tables of a query, its hashes, and the ways to answer it with what each takes.
+    Plan(PlanArgs),
     /// Answer a query on the synthetic cohort with the same engine.
     DryRun(DryRunArgs),
 }
@@ -60,11 +63,170 @@ pub enum VerifyCommand {
     Bundle(BundleArgs),
 }
 
+#[derive(Debug, Subcommand)]
+pub enum CommitteeCommand {
+    /// Make a holder's key file and print its entry for the committee file.
+    Init(HolderInitArgs),
+    /// Make a client's key file and print its entry for the committee file.
+    Client(ClientInitArgs),
+    /// Put holders and clients into a committee file.
+    Assemble(AssembleArgs),
+    /// Make the committee's key together with all other holders; no dealer, nobody ever has the whole key.
+    Keygen(KeygenArgs),
+    /// Sign that this holder accepts to be part of the committee on chain.
+    Accept(AcceptArgs),
+    /// Answer requests until interrupted.
+    Serve(ServeArgs),
+    /// Ask every holder what it has and how much of its flooding budget is spent.
+    Status(StatusArgs),
+}
+
+/// Where a key file is and what opens it.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// The party's own folder: key file, journal, running sums.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// File with the passphrase of the key file; SALUS_PASSPHRASE when not given.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct HolderInitArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Name of the holder.
+    #[arg(long)]
+    pub name: String,
+    /// Where the others reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Asks for openings and checks.
+    Client,
+    /// Asks for status only.
+    Operator,
+}
+
+#[derive(Debug, Args)]
+pub struct ClientInitArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Name of the client.
+    #[arg(long)]
+    pub name: String,
+    /// What it may do.
+    #[arg(long, value_enum, default_value_t = Role::Client)]
+    pub role: Role,
+}
+
+#[derive(Debug, Args)]
+pub struct AssembleArgs {
+    /// Holders that open together.
+    #[arg(long, value_name = "T")]
+    pub threshold: u8,
+    /// Where to write the committee file; it is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Entries as init and client printed them, in files; holders in the order of their numbers.
+    #[arg(required = true, value_name = "ENTRY")]
+    pub entries: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The committee file, the same for all.
+    #[arg(long, value_name = "FILE")]
+    pub committee: PathBuf,
+    /// A word that all holders agree on, new for every attempt.
+    #[arg(long, value_name = "WORD")]
+    pub session: String,
+    /// Where to write the joint public key.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// Seconds to wait for the others.
+    #[arg(long, default_value_t = 120)]
+    pub patience: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct AcceptArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The committee file.
+    #[arg(long, value_name = "FILE")]
+    pub committee: PathBuf,
+    /// Addresses of the contracts (JSON).
+    #[arg(long, value_name = "FILE")]
+    pub deployment: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The committee file.
+    #[arg(long, value_name = "FILE")]
+    pub committee: PathBuf,
+    /// Addresses of the contracts (JSON).
+    #[arg(long, value_name = "FILE")]
+    pub deployment: PathBuf,
+    /// JSON-RPC endpoint of the holder's own node.
+    #[arg(long, value_name = "URL")]
+    pub rpc: String,
+    /// The dataset's codebook with its cubes.
+    #[arg(long, value_name = "FILE")]
+    pub codebook: PathBuf,
+    /// The public folder: uploads.bin and blobs/.
+    #[arg(long, value_name = "DIR")]
+    pub public: PathBuf,
+    /// The folder of attestations and checks; without it this holder takes part in no checks.
+    #[arg(long, value_name = "DIR")]
+    pub inbox: Option<PathBuf>,
+    /// Where to listen, if not at the address in the committee file.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// INSECURE: give wrong values, to see the others notice. Refused in production mode.
+    #[arg(long, hide = true)]
+    pub insecure_lie: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The committee file.
+    #[arg(long, value_name = "FILE")]
+    pub committee: PathBuf,
+}
+
 /// How a query is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AnswerPath {
     /// Groth16 proof against the on-chain commitments.
     Proven,
+    /// Computed on ciphertexts and opened by a committee of holders.
+    Sealed,
+    /// Both, and the two must agree.
+    Both,
+}
+
+impl AnswerPath {
+    /// Whether queries are proven.
+    pub const fn proven(self) -> bool {
+        matches!(self, Self::Proven | Self::Both)
+    }
+
+    /// Whether queries are answered from ciphertexts.
+    pub const fn sealed(self) -> bool {
+        matches!(self, Self::Sealed | Self::Both)
+    }
 }
 
 /// What to do with several differing rows of one person.
@@ -123,6 +285,15 @@ pub struct DemoArgs {
     /// How queries are answered.
     #[arg(long, value_enum, default_value_t = AnswerPath::Proven)]
     pub path: AnswerPath,
+    /// Key holders of the sealed path, each a process of its own.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub holders: u8,
+    /// Holders that open together.
+    #[arg(long, value_name = "T", default_value_t = 2)]
+    pub threshold: u8,
+    /// What befalls a holder once the committee is ready, to see it cope: its number, and kill, stop or lie.
+    #[arg(long, value_name = "NUMBER:WHAT")]
+    pub trouble: Vec<String>,
     /// JSON-RPC endpoint of a development node; an EVM in this process when not given.
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,
@@ -152,6 +323,15 @@ pub struct QueryArgs {
     /// Codebook (TOML); that of the synthetic cohort when not given.
     #[arg(long, value_name = "FILE")]
     pub codebook: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub query: QueryArgs,
+    /// People in the dataset, for durations and bounds.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub members: u64,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod bundle;
+mod committee;
 mod dataset;
 mod demo;
 mod doctor;
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Query(QueryCommand::DryRun(args)) => query::dry_run(&args, json),
         Command::Verify(VerifyCommand::Bundle(args)) => verify::bundle(&args, json),
         Command::Audit(args) => audit::command(&args, json),
+        Command::Committee(command) => committee::run(&command, json),
         Command::Doctor => doctor::run(json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "salus", &mut std::io::stdout());

@@ -1,10 +1,11 @@
 //! `salus query`: questions before anybody pays for them.
 
 mod dry_run;
+mod paths;
 mod people;
 mod shown;
 
-use crate::args::{DryRunArgs, QueryArgs};
+use crate::args::{DryRunArgs, PlanArgs, QueryArgs};
 use crate::error::{CliError, Kind};
 use crate::output;
 use crate::source::{self, data_error, query_error};
@@ -114,14 +115,16 @@ pub fn lint(args: &QueryArgs, as_json: bool) -> Result<(), CliError> {
 }
 
 /// `salus query plan`: exit codes as [`lint`].
-pub fn plan(args: &QueryArgs, as_json: bool) -> Result<(), CliError> {
-    let planned = planned(args)?;
-    let document = shown::plan(&planned);
+pub fn plan(args: &PlanArgs, as_json: bool) -> Result<(), CliError> {
+    let planned = planned(&args.query)?;
+    let mut document = shown::plan(&planned);
+    document["paths"] = paths::document(&planned, args.members);
     if as_json {
-        output::json(&document)
-    } else {
-        output::text(&shown::plan_text(&document))
+        return output::json(&document);
     }
+    let mut text = shown::plan_text(&document);
+    text += &paths::text(&document["paths"]);
+    output::text(&text)
 }
 
 /// `salus query dry-run`: exit codes as [`lint`]; also 6 when the answer would be withheld.

@@ -127,8 +127,14 @@ pub trait Ciphertexts: Send + Sync {
     /// If they are not here.
     fn evaluation(&self, evaluation: &[u8; 32]) -> Result<Arc<Evaluation>, CiphertextError>;
 
-    /// What `origin` of an upload check has open to zero, derived here from the uploads, the attestations and the seed that
-    /// was drawn after them; `excluded` are positions found to cheat before.
+    /// What the coin of an upload check is drawn for: a hash that fixes everything which the check is about.
+    ///
+    /// # Errors
+    /// If the check is not known.
+    fn coin_subject(&self, check: &[u8; 32]) -> Result<[u8; 32], CiphertextError>;
+
+    /// What `origin` of an upload check has open to zero, derived here from the uploads, the attestations and the
+    /// committee's coin for [`Ciphertexts::coin_subject`]; `excluded` are positions found to cheat before.
     ///
     /// See `salus_cubes::check::Batch::derive`. For a custodian's link: `salus_cubes::link::combine` of the proven value.
     ///
@@ -137,6 +143,7 @@ pub trait Ciphertexts: Send + Sync {
     fn zero(
         &self,
         check: &[u8; 32],
+        coin: &[u8; 32],
         origin: &Origin,
         excluded: &[usize],
     ) -> Result<Zero, CiphertextError>;

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::answer::{Signature, SignedAnswer};
 use crate::keygen::Message as KeygenMessage;
-use crate::opening::{CheckRequest, Failure, MAX_EXCLUDED};
+use crate::opening::{CheckRequest, CoinSeed, Failure, MAX_EXCLUDED};
 use crate::refusal::Refusal;
 use crate::shape::{CommitteeShape, HolderIndex, MAX_SUBSETS, SubsetIndex};
 
@@ -146,6 +146,10 @@ pub enum Request {
     ZeroPartial(CheckRequest),
     /// A message of key generation. Holders, while keys are made.
     Keygen(KeygenMessage),
+    /// Draw the coin of a subject, as leader. Clients.
+    Coin([u8; 32]),
+    /// The asked holder's seeds of a coin. Holders.
+    CoinSeeds([u8; 32]),
 }
 
 /// What the asked party says.
@@ -169,6 +173,8 @@ pub enum Reply {
     Refused(Refusal),
     /// Not done, because the committee as a whole could not.
     Failed(Box<Failure>),
+    /// To [`Request::Coin`]: one seed per subset, all subsets in order.
+    Coin(Vec<CoinSeed>),
 }
 
 /// What a holder says of itself.
@@ -273,6 +279,8 @@ impl Wire for Request {
             Self::Check(_) => 6,
             Self::ZeroPartial(_) => 7,
             Self::Keygen(_) => 8,
+            Self::Coin(_) => 9,
+            Self::CoinSeeds(_) => 10,
         }
     }
 
@@ -283,8 +291,9 @@ impl Wire for Request {
             3 => OPENING + PARTIALS,
             4 => OPENING + 2 * PARTIALS,
             5 => OPENING + MAX_SUBSETS * 40,
-            6 | 7 => KIB + 5 * MAX_EXCLUDED,
+            6 | 7 => KIB + 5 * MAX_EXCLUDED + 32 * MAX_SUBSETS,
             8 => 16 * MIB,
+            9 | 10 => 64,
             _ => return None,
         })
     }
@@ -302,6 +311,7 @@ impl Wire for Reply {
             Self::Taken => 6,
             Self::Refused(_) => 7,
             Self::Failed(_) => 8,
+            Self::Coin(_) => 9,
         }
     }
 
@@ -315,6 +325,7 @@ impl Wire for Reply {
             5 | 6 => 16,
             7 => KIB,
             8 => 64 * KIB,
+            9 => KIB + 32 * MAX_SUBSETS,
             _ => return None,
         })
     }

@@ -11,10 +11,8 @@ use rand::rngs::OsRng;
 use rand_chacha::ChaCha20Rng;
 use salus_circuits::transcript::Context;
 use salus_circuits::words::integer_word;
-use salus_contracts::client::{
-    Answer as ChainAnswer, PassValues as ChainPass, QueryId, QueryOrder,
-};
-use salus_contracts::primitives::{B256, Bytes};
+use salus_contracts::client::{Answer as ChainAnswer, PassValues as ChainPass, QueryId};
+use salus_contracts::primitives::Bytes;
 use salus_prover::proven::{DatasetProver, ProveError};
 use salus_schema::answer::PassValues;
 use salus_schema::plan::Plan;
@@ -25,7 +23,7 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// Refusal reason on chain: fewer people than the minimum cohort.
-const REASON_COHORT: u16 = 1;
+pub const REASON_COHORT: u16 = 1;
 
 /// A query with its plan.
 pub struct Asked {
@@ -37,6 +35,8 @@ pub struct Asked {
 
 /// What became of a query.
 pub struct Outcome {
+    /// `proven` or `sealed`.
+    pub path: &'static str,
     /// One element of the demo's `queries`.
     pub json: Value,
     /// For the bundle; refused queries too, with an empty answer.
@@ -90,25 +90,7 @@ pub async fn ask(
     let body = asked.query.canonical_json();
     let name = format!("query {}: {}", number + 1, short(&asked.sql));
 
-    // 4. fund
-    let now = cast.chain.timestamp().await.map_err(|e| chain_error(&e))?;
-    let mut nonce = [0u8; 8];
-    OsRng.fill_bytes(&mut nonce);
-    let order = QueryOrder {
-        dataset: world.dataset,
-        snapshot: world.snapshot,
-        plan_hash: B256::from(plan.hash()),
-        body_hash: B256::from(asked.query.hash()),
-        token: world.client.deployment().token,
-        amount: world.price,
-        deadline: u32::try_from(now.saturating_add(24 * 3600)).unwrap_or(u32::MAX),
-        nonce: u64::from_be_bytes(nonce),
-    };
-    let funded = world
-        .client
-        .fund(&cast.researcher, &order)
-        .await
-        .map_err(|e| chain_error(&e))?;
+    let (funded, order) = world.fund(cast, &asked.query, &plan).await?;
     let query_id = funded.value;
 
     // 5. prove
@@ -134,22 +116,11 @@ pub async fn ask(
             "{name}: refused, fewer than {} people would be in the answer; refunded in full",
             world.min_cohort
         );
-        let json = json!({
-            "sql": asked.sql,
-            "path": "proven",
-            "status": "refused",
-            "reason": "cohort_below_minimum",
-            "rows": [],
-            "clear_text_equal": Value::Null,
-            "proof_bytes": 0,
-            "prove_seconds": 0.0,
-            "gas": {"fund": funded.gas_used, "refuse": refused.gas_used},
-            "paid": "0",
-            "query_id": query_id.0,
-            "next": format!("Ask about at least {} people: widen the filter or group less finely.", world.min_cohort),
-        });
+        let gas = json!({"fund": funded.gas_used, "refuse": refused.gas_used});
+        let json = refused_json(asked, "proven", query_id, world.min_cohort, gas);
         return Ok(outcome(
             asked,
+            "proven",
             body,
             &plan,
             query_id,
@@ -258,13 +229,39 @@ pub async fn ask(
         "sentence": asked.query.sentence(),
     });
     Ok(outcome(
-        asked, body, &plan, query_id, json, rows, equal, false,
+        asked, "proven", body, &plan, query_id, json, rows, equal, false,
     ))
 }
 
-#[allow(clippy::too_many_arguments)]
-fn outcome(
+/// What a refused query looks like in the report.
+pub fn refused_json(
     asked: &Asked,
+    path: &str,
+    query_id: QueryId,
+    min_cohort: u32,
+    gas: Value,
+) -> Value {
+    json!({
+        "sql": asked.sql,
+        "path": path,
+        "status": "refused",
+        "reason": "cohort_below_minimum",
+        "rows": [],
+        "clear_text_equal": Value::Null,
+        "proof_bytes": 0,
+        "prove_seconds": 0.0,
+        "gas": gas,
+        "paid": "0",
+        "query_id": query_id.0,
+        "next": format!("Ask about at least {min_cohort} people: widen the filter or group less finely."),
+    })
+}
+
+/// The outcome with these parts.
+#[allow(clippy::too_many_arguments)]
+pub fn outcome(
+    asked: &Asked,
+    path: &'static str,
     body: String,
     plan: &Plan,
     query_id: QueryId,
@@ -274,6 +271,7 @@ fn outcome(
     refused: bool,
 ) -> Outcome {
     Outcome {
+        path,
         json,
         bundle: BundleQuery {
             sql: asked.sql.clone(),
@@ -288,7 +286,7 @@ fn outcome(
 }
 
 /// The query's beginning, for one line.
-fn short(sql: &str) -> String {
+pub fn short(sql: &str) -> String {
     let flat: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
     if flat.chars().count() <= 60 {
         flat
@@ -297,7 +295,7 @@ fn short(sql: &str) -> String {
     }
 }
 
-fn short_stage(name: &str) -> String {
+pub fn short_stage(name: &str) -> String {
     if name.chars().count() <= 34 {
         name.to_owned()
     } else {

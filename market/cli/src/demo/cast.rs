@@ -25,6 +25,8 @@ pub struct Cast {
     pub custodian: Account,
     /// The hospital that registers people and relays for them.
     pub issuer: Account,
+    /// The hospital's key, which also vouches for ciphertexts.
+    pub issuer_signer: PrivateKeySigner,
     /// Asks and pays.
     pub researcher: Account,
     /// Relays claims.
@@ -103,6 +105,7 @@ impl Cast {
         Ok(Self {
             custodian: account(0),
             issuer: account(1),
+            issuer_signer: signers[1].clone(),
             researcher: account(2),
             relayer: account(3),
             chain: chain.clone(),

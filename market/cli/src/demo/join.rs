@@ -110,6 +110,8 @@ impl Dataset {
 
 /// Everybody who joined, and what the custodian holds of them.
 pub struct Cohort {
+    /// The dataset.
+    pub dataset: DatasetId,
     /// The people, in order.
     pub members: Vec<Member>,
     /// The custodian's records.
@@ -280,6 +282,7 @@ pub async fn opt_in(
         })
         .collect();
     Ok(Cohort {
+        dataset: joined.dataset,
         members: tally.members,
         chunks: records,
         commitments,

@@ -1,16 +1,17 @@
 //! `salus demo`: the eight steps in one run, from a table of people to paid-out rewards.
 
 mod ask;
-mod cast;
+pub mod cast;
 mod claims;
 mod join;
 mod members;
 mod report;
+mod sealed;
 mod world;
 
 use crate::args::DemoArgs;
 use crate::audit::{self, Depth};
-use crate::bundle::{self, BundleInput};
+use crate::bundle::{self, BundleInput, SealedInput};
 use crate::error::{CliError, Kind};
 use crate::home;
 use crate::output;
@@ -25,6 +26,7 @@ use salus_prover::proven::PartProver;
 use salus_schema::plan::CircuitClass;
 use salus_schema::planner;
 use salus_schema::query::Query;
+use sealed::{Sealed, ask_sealed};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,8 +80,14 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
     let texts = report::queries(args)?;
     let declared = source::declare(args.data.as_deref(), &args.table, args.members)?;
     let queries = declared.queries(&texts)?;
-    let source = declared.code(Some(&source::used_columns(&queries)))?;
+    let mut source = declared.code(Some(&source::used_columns(&queries)))?;
     let people = source.coded.people;
+    let mut uncovered = vec![None; queries.len()];
+    if args.path.sealed() {
+        (source.codebook, uncovered) =
+            sealed::with_cubes(source.codebook, &queries, people as u64)?;
+    }
+    let source = source;
     stage.end(&format!(
         "{people} people, {} code columns",
         source.codebook.physical_len()
@@ -122,6 +130,11 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
         .collect();
     stop_if(&interrupt)?;
 
+    let committee = match args.path.sealed() {
+        true => Some(tokio::task::block_in_place(|| Sealed::prepare(args))?),
+        false => None,
+    };
+
     // 2 and 3. commit, opt in
     let cast = Cast::gather(args.rpc.as_deref()).await?;
     let stage = Stage::begin("  deploy contracts", 0);
@@ -131,8 +144,43 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
         joined.dataset,
         cast.chain.id()
     ));
+    let mut sealed = match committee {
+        Some(made) => {
+            let rpc = args.rpc.as_deref();
+            Some(Sealed::register(made, &cast, &joined, &source.codebook, rpc).await?)
+        }
+        None => None,
+    };
     let basis = provers.k4[0].key().commitment.clone();
     let cohort = join::opt_in(&cast, &joined, &basis, &source.coded, &interrupt).await?;
+    let slots = basis.slots.len();
+    let codes = |(chunk, slot): (u32, u32)| -> Vec<u8> {
+        let at = chunk as usize * slots + slot as usize;
+        source
+            .coded
+            .columns
+            .iter()
+            .map(|column| column[at])
+            .collect()
+    };
+    let intake = match &mut sealed {
+        Some(sealed) => {
+            let made = sealed.take_in(
+                &cast,
+                &joined,
+                &source.codebook,
+                &cohort,
+                &keys,
+                &basis,
+                &codes,
+                &interrupt,
+            );
+            let made = made.await?;
+            sealed.troubles()?;
+            Some(made)
+        }
+        None => None,
+    };
     let world = World {
         client: &joined.client,
         dataset: joined.dataset,
@@ -148,16 +196,37 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
 
     // 4 to 7. ask
     let mut outcomes = Vec::new();
+    let mut not_covered = Vec::new();
     for (number, asked) in asked.iter().enumerate() {
         stop_if(&interrupt)?;
-        outcomes.push(ask(&cast, &world, number, asked, &clear[number], &interrupt).await?);
+        let clear = &clear[number];
+        if args.path.proven() {
+            outcomes.push(ask(&cast, &world, number, asked, clear, &interrupt).await?);
+        }
+        if let Some(sealed) = &sealed {
+            let people = people as u64;
+            let found = ask_sealed(&cast, &world, sealed, number, asked, clear, people).await?;
+            match found {
+                Some(outcome) => outcomes.push(outcome),
+                None => not_covered.push(report::not_covered(asked, uncovered[number].as_deref())),
+            }
+        }
     }
+    let agree = sealed::agree(&outcomes);
 
     // 8. claim
     let paid = claims::claim_all(&cast, &world, &cohort.members, &interrupt).await?;
 
     let stage = Stage::begin("  write the bundle", 0);
     let bundle_queries: Vec<_> = outcomes.iter().map(|o| o.bundle.clone()).collect();
+    let contents = match (&sealed, &intake) {
+        (Some(sealed), Some(intake)) => {
+            let codebook = &source.codebook;
+            Some(sealed.contents(&joined, codebook, &cohort, intake).await?)
+        }
+        _ => None,
+    };
+    let folders = sealed.as_ref().map(|s| (s.public(), s.blob_folder()));
     let input = BundleInput {
         client: &joined.client,
         dataset: joined.dataset,
@@ -165,6 +234,14 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
         keys,
         basis: &basis,
         queries: &bundle_queries,
+        sealed: folders
+            .as_ref()
+            .zip(contents.as_ref())
+            .map(|((uploads, blobs), contents)| SealedInput {
+                uploads,
+                blobs,
+                contents,
+            }),
     };
     bundle::write(&args.out, force, &input, |_, _| {}).await?;
     stage.end(&args.out.display().to_string());
@@ -195,6 +272,9 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
         "peak_memory_bytes": report::peak_memory(),
         "cpu_seconds": report::cpu_seconds(),
         "skipped_columns": source.skipped.len(),
+        "sealed": sealed.as_ref().zip(intake.as_ref()).map(|(s, i)| s.report(i, &source.codebook)),
+        "not_covered": not_covered,
+        "paths_agree": agree,
     });
     let verdict = if audit_line != "ok" {
         Some(CliError::new(
@@ -208,6 +288,13 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
             Kind::Invalid,
             "differs_from_clear_text",
             "an answer differs from the clear text",
+            "Report this with the query and the codebook.",
+        ))
+    } else if agree == Some(false) {
+        Some(CliError::new(
+            Kind::Invalid,
+            "paths_differ",
+            "a sealed answer differs from the proven one",
             "Report this with the query and the codebook.",
         ))
     } else if outcomes.iter().any(|o| o.refused) {

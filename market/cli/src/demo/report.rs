@@ -1,8 +1,9 @@
 //! What the demo shows: the queries it asks by itself, the result as text, and its own cost.
 
+use super::ask::Asked;
 use crate::args::DemoArgs;
 use crate::error::{CliError, Kind};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Queries for the synthetic cohort when none are given.
@@ -40,6 +41,15 @@ pub fn queries(args: &DemoArgs) -> Result<Vec<String>, CliError> {
         };
     }
     Ok(texts)
+}
+
+/// A question that no cube covers: what can be done instead.
+pub fn not_covered(asked: &Asked, why: Option<&str>) -> Value {
+    json!({
+        "sql": asked.sql,
+        "reason": why.unwrap_or("its columns are not together in a cube of the codebook"),
+        "next": "Ask it on the proven path, coarsen a column with buckets, or run it as an ad-hoc query.",
+    })
 }
 
 /// Peak resident memory of this process in bytes; null where the system does not tell.
@@ -98,6 +108,10 @@ pub fn text(report: &Value) -> String {
         } else {
             "DIFFERS FROM"
         };
+        if query["path"] == "sealed" {
+            let _ = writeln!(out, "{}\n", sealed_line(query, equal));
+            continue;
+        }
         let _ = writeln!(
             out,
             "  proven: {} bytes of proof in {:.2} s, verified on chain for {} gas; {equal} the clear text\n",
@@ -105,6 +119,23 @@ pub fn text(report: &Value) -> String {
             query["prove_seconds"].as_f64().unwrap_or_default(),
             query["gas"]["answer"],
         );
+    }
+    for question in report["not_covered"].as_array().into_iter().flatten() {
+        let word = |name: &str| question[name].as_str().unwrap_or_default();
+        let _ = writeln!(out, "{}\n  not sealed: {}", word("sql"), word("reason"));
+        let _ = writeln!(out, "  next: {}\n", word("next"));
+    }
+    match report["paths_agree"].as_bool() {
+        Some(true) => {
+            let _ = writeln!(out, "both paths agree on every question that both answered");
+        }
+        Some(false) => {
+            let _ = writeln!(out, "THE PATHS DIFFER");
+        }
+        None => {}
+    }
+    if report["sealed"].is_object() {
+        let _ = writeln!(out, "{}", committee_line(&report["sealed"]));
     }
     let _ = writeln!(
         out,
@@ -134,6 +165,38 @@ pub fn text(report: &Value) -> String {
         "bundle: {bundle}   (check it yourself: salus audit {bundle})"
     );
     out
+}
+
+fn sealed_line(query: &Value, equal: &str) -> String {
+    let mut out = format!(
+        "  sealed: opened from {} cells by the committee in {:.2} s, {} signatures, verified on chain for {} gas; {equal} the clear text",
+        query["cells"],
+        query["open_seconds"].as_f64().unwrap_or_default(),
+        query["signatures"],
+        query["gas"]["answer"],
+    );
+    for (name, what) in [
+        ("liars", "gave wrong values and was overruled"),
+        ("slow", "was too slow"),
+        ("dead", "did not answer"),
+    ] {
+        for holder in query["committee"][name].as_array().into_iter().flatten() {
+            let _ = write!(out, "\n  holder {holder} {what}");
+        }
+    }
+    out
+}
+
+fn committee_line(sealed: &Value) -> String {
+    format!(
+        "committee: {} holders, any {} open, no dealer; {} ciphertexts of {} bytes checked by {} openings of zero, linked to the commitments",
+        sealed["holders"],
+        sealed["threshold"],
+        sealed["uploads"],
+        sealed["upload_bytes"],
+        sealed["relations_opened"].as_u64().unwrap_or_default()
+            + sealed["subset_sums_opened"].as_u64().unwrap_or_default(),
+    )
 }
 
 /// One row: the group, then the figures; a suppressed group shows no number.

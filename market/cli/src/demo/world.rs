@@ -1,11 +1,17 @@
 //! What exists once people have joined: contracts, dataset, records, commitments, keys.
 
+use super::cast::{Cast, chain_error};
+use crate::error::CliError;
 use ark_bn254::G1Affine;
+use rand::RngCore;
+use rand::rngs::OsRng;
 use salus_circuits::layout::ChunkSize;
-use salus_contracts::client::{Client, DatasetId, SnapshotId};
+use salus_contracts::client::{Client, DatasetId, Done, QueryId, QueryOrder, SnapshotId};
+use salus_contracts::primitives::B256;
 use salus_prover::proven::{Chunk, PartProver};
 use salus_schema::codebook::Codebook;
-use salus_schema::plan::CircuitClass;
+use salus_schema::plan::{CircuitClass, Plan};
+use salus_schema::query::Query;
 
 /// Provers of a chunk size, loaded as far as the queries need them.
 pub struct Provers {
@@ -42,6 +48,30 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
+    /// Step 4: puts the price of a query into escrow.
+    pub async fn fund(
+        &self,
+        cast: &Cast,
+        query: &Query,
+        plan: &Plan,
+    ) -> Result<(Done<QueryId>, QueryOrder), CliError> {
+        let now = cast.chain.timestamp().await.map_err(|e| chain_error(&e))?;
+        let mut nonce = [0u8; 8];
+        OsRng.fill_bytes(&mut nonce);
+        let order = QueryOrder {
+            dataset: self.dataset,
+            snapshot: self.snapshot,
+            plan_hash: B256::from(plan.hash()),
+            body_hash: B256::from(query.hash()),
+            token: self.client.deployment().token,
+            amount: self.price,
+            deadline: u32::try_from(now.saturating_add(24 * 3600)).unwrap_or(u32::MAX),
+            nonce: u64::from_be_bytes(nonce),
+        };
+        let funded = self.client.fund(&cast.researcher, &order).await;
+        Ok((funded.map_err(|e| chain_error(&e))?, order))
+    }
+
     /// The provers of a class.
     pub fn parts(&self, class: CircuitClass) -> &[PartProver] {
         match class {

@@ -16,7 +16,7 @@ pub struct Seated {
     /// Their pseudonymous key.
     pub member: Address,
     /// 1 for the registration, one more for every rectification in force.
-    pub version: u64,
+    pub version: u16,
     /// Who vouched for the version in force; only this issuer's signature makes an upload count.
     pub issuer: Address,
 }
@@ -130,7 +130,7 @@ impl Entry {
         Some(Seated {
             place,
             member: self.member,
-            version: in_force as u64,
+            version: u16::try_from(in_force).ok()?,
             issuer: version.issuer,
         })
     }

@@ -1,6 +1,6 @@
 //! `uploads.bin`: which blob is whose upload, with the issuer's signature; append-only, public.
 //!
-//! Magic, version u32, then records of 169 bytes: chunk u32, slot u32, member 20, version u64, epoch u32, cube 32,
+//! Magic, version u32, then records of 163 bytes: chunk u32, slot u32, member 20, version u16, epoch u32, cube 32,
 //! SHA-256 of the upload 32, issuer's signature 65 (all big endian). A torn last record, left by a crash in the middle of
 //! an append, is cut off at the next open.
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub const NAME: &str = "uploads.bin";
 const MAGIC: [u8; MAGIC_BYTES] = *b"SALUSUPL";
 const HEAD: u64 = MAGIC_BYTES as u64 + 4;
-const RECORD: u64 = 4 + 4 + 20 + 8 + 4 + 32 + 32 + 65;
+const RECORD: u64 = 4 + 4 + 20 + 2 + 4 + 32 + 32 + 65;
 
 /// One upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct UploadRecord {
     /// Pseudonymous key of the member.
     pub member: Address,
     /// 1 for the registration, one more for every rectification.
-    pub version: u64,
+    pub version: u16,
     /// Dataset epoch in which it was made.
     pub epoch: u32,
     /// Which cube.
@@ -148,7 +148,7 @@ fn record<R: Read>(source: &mut Source<R>) -> Result<UploadRecord, FormatError> 
         chunk: source.u32()?,
         slot: source.u32()?,
         member: Address::from(source.bytes::<20>()?),
-        version: source.u64()?,
+        version: u16::from_be_bytes(source.bytes()?),
         epoch: source.u32()?,
         cube: source.bytes()?,
         digest: source.bytes()?,

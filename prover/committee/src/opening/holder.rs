@@ -8,6 +8,7 @@ use salus_cubes::key::SecretShare;
 use salus_cubes::open::{self, Product};
 use thiserror::Error;
 
+use super::coin;
 use super::partials_hash;
 use super::question::{Opened, Place, Question};
 use super::source::Source;
@@ -65,6 +66,12 @@ pub trait Holder: Send + Sync {
         phase: Phase,
         hashes: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal>;
+
+    /// The holder's seeds of the coin for a subject, one per subset of the holder, ascending, two words each.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn coin_seeds(&self, subject: &[u8; 32]) -> Result<Vec<Values>, Refusal>;
 
     /// Partial of what an upload check has open to zero.
     ///
@@ -202,7 +209,24 @@ impl KeyHolder {
 
     fn zero_question(&self, request: &CheckRequest) -> Result<ZeroQuestion, Refusal> {
         let (market, subsets) = (self.ledger.market(), self.shape.subset_count());
-        ZeroQuestion::new(request, subsets, market, &*self.ciphertexts)
+        let subject = self
+            .ciphertexts
+            .coin_subject(&request.check)
+            .map_err(super::source::unavailable)?;
+        let cube = self.keys.cube.as_ref().ok_or_else(no_key)?;
+        let right = request.coin.len() == subsets
+            && cube.subsets().iter().all(|held| {
+                let index = usize::from(held.subset().index().0);
+                request.coin.get(index) == Some(&coin::seed(held.key(), market, &subject))
+            });
+        if !right {
+            return Err(Refusal::new(
+                RefusalCode::SumMismatch,
+                "the coin is not the committee's for this check",
+            ));
+        }
+        let drawn = coin::coin_of(&subject, &request.coin);
+        ZeroQuestion::new(request, &drawn, subsets, market, &*self.ciphertexts)
     }
 
     /// The question of an opening, whose ciphertexts are those that the leader sees.
@@ -472,6 +496,15 @@ impl Holder for KeyHolder {
                 .map(|_| *subset)
         };
         Ok(Some(hashes.iter().filter_map(differs).collect()))
+    }
+
+    fn coin_seeds(&self, subject: &[u8; 32]) -> Result<Vec<Values>, Refusal> {
+        let cube = self.keys.cube.as_ref().ok_or_else(no_key)?;
+        let market = self.ledger.market();
+        let seeds = cube.subsets().iter();
+        Ok(seeds
+            .map(|held| coin::to_values(&coin::seed(held.key(), market, subject)))
+            .collect())
     }
 
     fn zero_partial(&self, request: &CheckRequest) -> Result<Vec<Values>, Refusal> {

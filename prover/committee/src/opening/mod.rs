@@ -4,6 +4,7 @@
 //! those, and of no other, are opened second. Suppressed sums are never opened. What is signed last is the release.
 
 mod agree;
+mod coin;
 mod holder;
 mod question;
 mod source;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use agree::{Agreed, agree};
+pub(crate) use coin::from_values;
+pub use coin::{CoinSeed, coin_of};
 pub use holder::{Holder, KeyHolder, StartError, Surroundings};
 pub use question::{Question, Release, binding};
 pub use zero::{CheckRequest, MAX_EXCLUDED, ZeroTarget};

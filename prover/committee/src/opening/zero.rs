@@ -10,6 +10,7 @@ use salus_cubes::open;
 use salus_cubes::ring::Poly;
 use serde::{Deserialize, Serialize};
 
+use super::coin::CoinSeed;
 use crate::ledger::{Ciphertexts, Market};
 use crate::message::Values;
 use crate::refusal::{Refusal, RefusalCode};
@@ -114,6 +115,8 @@ pub struct CheckRequest {
     pub excluded: Vec<u32>,
     /// Hash of the element that the caller derived; a holder that derives another one refuses.
     pub expected: [u8; 32],
+    /// The seeds of the coin, one per subset; a holder recomputes those of its own subsets.
+    pub coin: Vec<CoinSeed>,
 }
 
 pub(super) fn hash_of(zero: &Zero) -> [u8; 32] {
@@ -133,6 +136,7 @@ pub(super) struct ZeroQuestion {
 impl ZeroQuestion {
     pub(super) fn new(
         request: &CheckRequest,
+        coin: &[u8; 32],
         subsets: usize,
         market: Market,
         ciphertexts: &dyn Ciphertexts,
@@ -146,7 +150,12 @@ impl ZeroQuestion {
         }
         let excluded: Vec<usize> = request.excluded.iter().map(|&at| at as usize).collect();
         let zero = ciphertexts
-            .zero(&request.check, &Origin::from(request.target), &excluded)
+            .zero(
+                &request.check,
+                coin,
+                &Origin::from(request.target),
+                &excluded,
+            )
             .map_err(super::source::unavailable)?;
         if hash_of(&zero) != request.expected {
             return Err(Refusal::new(

@@ -7,7 +7,7 @@ use crate::answer::SignedAnswer;
 use crate::config::{HolderEntry, Limits};
 use crate::identity::Identity;
 use crate::message::{OpenRequest, Reply, Request, Status};
-use crate::opening::{CheckRequest, Failure};
+use crate::opening::{CheckRequest, CoinSeed, Failure};
 use crate::refusal::Refusal;
 
 /// Phases of an opening, and one more of patience: how many times a peer's time a leader may take.
@@ -93,6 +93,17 @@ impl Client {
     pub async fn check(&self, request: CheckRequest) -> Result<bool, ClientError> {
         match self.ask(&Request::Check(request)).await? {
             Reply::Verdict(zero) => Ok(zero),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// The seeds of the committee's coin for a subject, one per subset; [`crate::opening::coin_of`] makes the coin.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn coin(&self, subject: [u8; 32]) -> Result<Vec<CoinSeed>, ClientError> {
+        match self.ask(&Request::Coin(subject)).await? {
+            Reply::Coin(seeds) => Ok(seeds),
             _ => Err(ClientError::Unexpected),
         }
     }

@@ -9,7 +9,9 @@ use super::connection::{CallError, Connection};
 use crate::answer::{HolderSignature, Report, SealedAnswer, SignedAnswer};
 use crate::config::{CommitteeFile, Limits};
 use crate::message::{OpenRequest, Opening, Reply, Request, Values};
-use crate::opening::{Agreed, CheckRequest, Failure, Holder, KeyHolder, agree};
+use crate::opening::{
+    Agreed, CheckRequest, CoinSeed, Failure, Holder, KeyHolder, agree, from_values,
+};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::shape::HolderIndex;
 
@@ -225,6 +227,18 @@ impl Party {
             report: all,
             noise_micro_sigma: 0,
         })
+    }
+
+    /// The seeds of the coin for a subject.
+    pub(super) async fn coin(&self, subject: [u8; 32]) -> Result<Vec<CoinSeed>, Stop> {
+        let mut report = Report::default();
+        let holder = self.holder.clone();
+        let own = blocking(move || holder.coin_seeds(&subject)).await?;
+        let request = Request::CoinSeeds(subject);
+        let seeds = self.gather(request, own, Some(2), &mut report).await?;
+        let seeds: Option<Vec<CoinSeed>> = seeds.iter().map(from_values).collect();
+        let malformed = || Refusal::new(RefusalCode::BadRequest, "a seed has two words");
+        Ok(seeds.ok_or_else(malformed)?)
     }
 
     /// Whether what a check names is zero.

@@ -4,7 +4,7 @@ use salus_cubes::check::{Opener, Origin, ZeroForm, ZeroPoly};
 use tokio::runtime::Handle;
 
 use super::client::{Client, ClientError};
-use crate::opening::{CheckRequest, ZeroTarget};
+use crate::opening::{CheckRequest, CoinSeed, ZeroTarget};
 
 /// Lets `salus_cubes::check::check` ask a committee. Blocks: run the check on a thread of its own.
 ///
@@ -14,18 +14,25 @@ pub struct CommitteeOpener<'a> {
     client: &'a Client,
     runtime: Handle,
     check: [u8; 32],
+    coin: Vec<CoinSeed>,
     blamed: Vec<u32>,
     excluded: Vec<u32>,
     round: Option<u32>,
 }
 
 impl<'a> CommitteeOpener<'a> {
-    /// The opener of one check, by the id under which the holders know it.
-    pub const fn new(client: &'a Client, runtime: Handle, check: [u8; 32]) -> Self {
+    /// The opener of one check, by the id under which the holders know it, with the coin drawn for it.
+    pub const fn new(
+        client: &'a Client,
+        runtime: Handle,
+        check: [u8; 32],
+        coin: Vec<CoinSeed>,
+    ) -> Self {
         Self {
             client,
             runtime,
             check,
+            coin,
             blamed: Vec::new(),
             excluded: Vec::new(),
             round: None,
@@ -50,6 +57,7 @@ impl<'a> CommitteeOpener<'a> {
             target: ZeroTarget::from(origin),
             excluded,
             expected,
+            coin: self.coin.clone(),
         };
         let zero = self.runtime.block_on(self.client.check(request))?;
         if let Origin::Relation { from, to, .. } | Origin::Subset { from, to, .. } = *origin

@@ -244,6 +244,15 @@ impl Party {
                     Err(stop) => stop.into_reply(),
                 };
             }
+            (Caller::Client, Request::Coin(subject)) => {
+                return match self.coin(subject).await {
+                    Ok(seeds) => Reply::Coin(seeds),
+                    Err(stop) => stop.into_reply(),
+                };
+            }
+            (Caller::Peer(_), Request::CoinSeeds(subject)) => {
+                blocking(move || partials(holder.coin_seeds(&subject))).await
+            }
             (Caller::Peer(_), Request::Counts(opening)) => {
                 blocking(move || partials(holder.counts(&opening))).await
             }

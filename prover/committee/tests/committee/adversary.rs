@@ -48,6 +48,8 @@ macro_rules! honest_otherwise {
     };
     (@ zero_partial) => {
         fn zero_partial(&self, request: &CheckRequest) -> Partials { self.honest.zero_partial(request) }
+
+        fn coin_seeds(&self, subject: &[u8; 32]) -> Partials { self.honest.coin_seeds(subject) }
     };
 }
 
@@ -73,6 +75,10 @@ impl Holder for Liar {
         self.honest
             .zero_partial(request)
             .map(|lists| shift(lists, 1 << 120))
+    }
+
+    fn coin_seeds(&self, subject: &[u8; 32]) -> Partials {
+        self.honest.coin_seeds(subject).map(|lists| shift(lists, 1))
     }
 }
 
@@ -192,6 +198,10 @@ impl Holder for Dead {
     }
 
     fn zero_partial(&self, _: &CheckRequest) -> Partials {
+        gone()
+    }
+
+    fn coin_seeds(&self, _: &[u8; 32]) -> Partials {
         gone()
     }
 }

@@ -7,7 +7,7 @@ use rand_core::RngCore;
 use salus_committee::adhoc::{Evaluation, LweCiphertext};
 use salus_committee::dealer::{LWE_DIMENSION, split};
 use salus_committee::message::{OpenRequest, Reply, Request, Target};
-use salus_committee::opening::{CheckRequest, Holder, ZeroTarget};
+use salus_committee::opening::{CheckRequest, CoinSeed, Holder, ZeroTarget, coin_of};
 use salus_committee::refusal::RefusalCode;
 use salus_committee::service::{ClientError, CommitteeOpener};
 use salus_committee::shape::HolderIndex;
@@ -23,7 +23,6 @@ use crate::service::{Running, Wrap};
 use crate::world::{DATASET, SNAPSHOT, World, cube, expected, facts, question, released, rng};
 
 const CHECK: [u8; 32] = [0x5c; 32];
-const SEED: [u8; 32] = [0x5e; 32];
 
 type Uploads = Arc<Vec<(Person, Upload, Attestation)>>;
 
@@ -61,8 +60,9 @@ fn batch(uploads: &Uploads) -> Batch<'_> {
 /// Lets all holders derive the check's elements from the uploads.
 fn publish(world: &World, uploads: &Uploads) {
     let uploads = uploads.clone();
-    let derive =
-        move |origin: &Origin, excluded: &[usize]| batch(&uploads).derive(origin, excluded, &SEED);
+    let derive = move |coin: &[u8; 32], origin: &Origin, excluded: &[usize]| {
+        batch(&uploads).derive(origin, excluded, coin)
+    };
     world
         .ciphertexts
         .checks
@@ -77,9 +77,11 @@ async fn checked(
 ) -> Result<salus_cubes::check::Report, salus_cubes::check::CheckError<ClientError>> {
     let (client, uploads) = (running.client(&running.market, 0), uploads.clone());
     let runtime = Handle::current();
+    let seeds = client.coin(CHECK).await.unwrap();
     tokio::task::spawn_blocking(move || {
-        let mut opener = CommitteeOpener::new(&client, runtime, CHECK);
-        check(&batch(&uploads), &SEED, &mut opener, 4)
+        let coin = coin_of(&CHECK, &seeds);
+        let mut opener = CommitteeOpener::new(&client, runtime, CHECK, seeds);
+        check(&batch(&uploads), &coin, &mut opener, 4)
     })
     .await
     .unwrap()
@@ -127,19 +129,78 @@ async fn failures_of_one_check_are_capped() {
     assert_eq!(refusal.code, RefusalCode::CheckLimit);
 }
 
+/// The seeds of the check's coin, put together from all holders.
+fn coin_seeds(world: &World) -> Vec<CoinSeed> {
+    let mut seeds = vec![[0; 32]; world.shape.subset_count()];
+    for holder in world.shape.indices() {
+        let given = world.holder(holder.0).coin_seeds(&CHECK).unwrap();
+        for (subset, values) in world.shape.subsets_of(holder).iter().zip(given) {
+            let words: Vec<u8> = values.0.iter().flat_map(|w| w.to_le_bytes()).collect();
+            seeds[usize::from(subset.index().0)].copy_from_slice(&words);
+        }
+    }
+    seeds
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_coin_is_one_for_every_subject_whoever_leads_and_lies() {
+    let world = World::new(4, 2);
+    let liar: Wrap = Box::new(|honest| Arc::new(Liar { honest }));
+    let running = Running::start(&world, &[], BTreeMap::from([(2, liar)])).await;
+    let first = running.client(&running.market, 0).coin(CHECK).await;
+    let second = running.client(&running.market, 1).coin(CHECK).await;
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first, second);
+    assert_eq!(first.len(), world.shape.subset_count());
+    let other = running.client(&running.market, 0).coin([1; 32]).await;
+    assert_ne!(coin_of(&CHECK, &first), coin_of(&[1; 32], &other.unwrap()));
+    let peer = running.client(&running.operator, 0).coin(CHECK).await;
+    assert!(matches!(peer, Err(ClientError::Refused(r)) if r.code == RefusalCode::NotAllowed));
+}
+
+#[test]
+fn a_coin_that_somebody_chose_is_refused() {
+    let world = World::new(4, 2);
+    let uploads = uploads(&world, 3, None);
+    publish(&world, &uploads);
+    let seeds = coin_seeds(&world);
+    let holder = world.holder(1);
+    let batch = batch(&uploads);
+    let mine = world.shape.subsets_of(HolderIndex(1))[0].index().0;
+    for (change, count) in [(Some(mine), 4), (None, 3), (None, 5)] {
+        let mut chosen = seeds.clone();
+        chosen.resize(count, [0; 32]);
+        if let Some(subset) = change {
+            chosen[usize::from(subset)][0] ^= 1;
+        }
+        let [form, _] = batch.relations(0, 0, 3, &coin_of(&CHECK, &chosen));
+        let request = CheckRequest {
+            check: CHECK,
+            target: ZeroTarget::from(form.origin()),
+            excluded: vec![],
+            expected: form.hash(),
+            coin: chosen,
+        };
+        let refusal = holder.zero_partial(&request).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::SumMismatch);
+    }
+}
+
 #[test]
 fn nothing_but_what_the_holder_derives_is_opened() {
     let world = World::new(4, 2);
     let uploads = uploads(&world, 3, None);
     publish(&world, &uploads);
+    let seeds = coin_seeds(&world);
     let holder = world.holder(1);
     let batch = batch(&uploads);
-    let [form, _] = batch.relations(0, 0, 3, &SEED);
+    let [form, _] = batch.relations(0, 0, 3, &coin_of(&CHECK, &seeds));
     let right = CheckRequest {
         check: CHECK,
         target: ZeroTarget::from(form.origin()),
         excluded: vec![],
         expected: form.hash(),
+        coin: seeds,
     };
     let first = holder.zero_partial(&right).unwrap();
     let spent = holder.status().cube.unwrap().budget_spent;

@@ -44,7 +44,10 @@ fn requests() -> Vec<Request> {
             },
             excluded: vec![1, 500],
             expected: [8; 32],
+            coin: vec![[9; 32], [10; 32]],
         }),
+        Request::Coin([11; 32]),
+        Request::CoinSeeds([12; 32]),
     ]
 }
 

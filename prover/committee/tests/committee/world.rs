@@ -172,7 +172,7 @@ pub fn facts(plan_hash: [u8; 32]) -> QueryFacts {
     }
 }
 
-type Deriver = Box<dyn Fn(&Origin, &[usize]) -> Option<Zero> + Send + Sync>;
+type Deriver = Box<dyn Fn(&[u8; 32], &Origin, &[usize]) -> Option<Zero> + Send + Sync>;
 
 /// Sums by cube, evaluations by hash, checks by id.
 #[derive(Default)]
@@ -205,15 +205,22 @@ impl Ciphertexts for TableCiphertexts {
             .ok_or(CiphertextError::UnknownEvaluation)
     }
 
+    fn coin_subject(&self, check: &[u8; 32]) -> Result<[u8; 32], CiphertextError> {
+        let checks = self.checks.lock().unwrap();
+        let known = checks.contains_key(check).then_some(*check);
+        known.ok_or(CiphertextError::UnknownCheck)
+    }
+
     fn zero(
         &self,
         check: &[u8; 32],
+        coin: &[u8; 32],
         origin: &Origin,
         excluded: &[usize],
     ) -> Result<Zero, CiphertextError> {
         let checks = self.checks.lock().unwrap();
         let derive = checks.get(check).ok_or(CiphertextError::UnknownCheck)?;
-        derive(origin, excluded).ok_or(CiphertextError::UnknownCheck)
+        derive(coin, origin, excluded).ok_or(CiphertextError::UnknownCheck)
     }
 }
 

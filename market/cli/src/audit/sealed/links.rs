@@ -9,6 +9,7 @@ use salus_circuits::commitment::CommitmentKey;
 use salus_circuits::link::statement::uploads_hash;
 use salus_circuits::link::{LinkProof, LinkStatement, REPETITIONS, verify};
 use salus_circuits::words::g1_from_words;
+use salus_committee::opening::coin_of;
 use salus_contracts::primitives::B256;
 use salus_schema::cube::Cube;
 
@@ -101,6 +102,7 @@ fn one(
     let mut blob = |id| subject.blob(id, Topic::Links, report).ok_or(Doubt::Told);
     let statement = blob(&entry.statement)?;
     let proof = blob(&entry.proof)?;
+    let seeds: Vec<[u8; 32]> = entry.coin_seeds.iter().map(|seed| seed.0).collect();
     require(
         entry.masks.len() == REPETITIONS,
         "it does not name one mask per repetition",
@@ -134,6 +136,10 @@ fn one(
     require(
         *announcement.uploads() == uploads,
         "it is about other uploads",
+    )?;
+    require(
+        seeds.is_empty() || *statement.coin() == coin_of(&announcement.digest(), &seeds),
+        "its coin is not made of the holders' seeds",
     )?;
     verify(key, &statement, &proof).map_err(|e| wrong(&e))?;
     Ok(())

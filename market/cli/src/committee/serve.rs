@@ -1,0 +1,142 @@
+//! One holder's service.
+
+use super::accept::{new_committee, no_key};
+use super::keygen::{listen, runtime};
+use super::keys;
+use super::liar::Liar;
+use crate::args::ServeArgs;
+use crate::demo::cast::chain_error;
+use crate::error::{CliError, Kind};
+use crate::home;
+use crate::sealed::checks::CheckFolder;
+use crate::sealed::ciphertexts::PublicUploads;
+use crate::sealed::ledger::ChainLedger;
+use crate::sealed::signer::AnswerSigner;
+use crate::source::read_codebook;
+use salus_blobs::BlobStore;
+use salus_committee::opening::{Holder, Surroundings};
+use salus_committee::service::{ServeError, Service};
+use salus_committee::{HolderConfig, Limits};
+use salus_contracts::client::{Chain, Client, CommitteeKind, Endpoint};
+use salus_contracts::sealed::committee_id;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// The folder of blobs in the public folder.
+pub const BLOBS: &str = "blobs";
+
+/// `salus committee serve`.
+pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .init();
+    if args.insecure_lie && home::production() {
+        return Err(CliError::new(
+            Kind::Refused,
+            "lie_in_production",
+            "--insecure-lie makes this holder give wrong values, which production mode refuses",
+            "Leave it out.",
+        ));
+    }
+    let own = keys::load(&args.key)?;
+    let file = keys::committee(&args.committee)?;
+    let index = keys::index(&own, &file)?;
+    let deployment = keys::deployment(&args.deployment)?;
+    let codebook = Arc::new(read_codebook(&args.codebook)?);
+    let cube = own.cube.as_ref().ok_or_else(no_key)?;
+    let id = committee_id(&new_committee(&file, cube.public().hash()));
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => listen(file.holder(index).ok_or_else(no_key)?)?,
+    };
+    let runtime = runtime()?;
+    let handle = runtime.handle().clone();
+    runtime.block_on(async {
+        let chain = |e| chain_error(&e);
+        let endpoint: Endpoint = args.rpc.parse().map_err(chain)?;
+        let node = Chain::connect(endpoint).await.map_err(chain)?;
+        let client = Client::new(node, deployment.clone()).map_err(chain)?;
+        client.committee(id).await.map_err(|e| {
+            CliError::new(
+                Kind::Refused,
+                "committee_not_registered",
+                format!("committee {} is not on this chain: {e}", id.0),
+                "Register it with every holder's `salus committee accept`, then start again.",
+            )
+        })?;
+        let signer =
+            AnswerSigner::new(own.signing.expose(), deployment.chain_id, deployment.market);
+        let signer = signer.map_err(|e| cannot("signer_failed", e))?;
+        let uploads = PublicUploads {
+            client: client.clone(),
+            runtime: handle.clone(),
+            codebook: codebook.clone(),
+            list: args.public.clone(),
+            blobs: BlobStore::local(&args.public.join(BLOBS))
+                .map_err(|e| cannot("blobs_failed", e))?,
+            sums: args.key.dir.join("sums"),
+            checks: args.inbox.clone().map(CheckFolder),
+            made: Mutex::new(HashMap::new()),
+            ready: Mutex::new(Vec::new()),
+        };
+        let config = HolderConfig {
+            committee: file,
+            committee_id: id.0.0,
+            listen,
+            journal: args.key.dir.join("journal"),
+            limits: Limits::default(),
+        };
+        let ledger = ChainLedger::new(client, handle, CommitteeKind::Cubes, codebook);
+        let surroundings = Surroundings {
+            ledger: Arc::new(ledger),
+            ciphertexts: Arc::new(uploads),
+            signer: Arc::new(signer),
+        };
+        let lies = args.insecure_lie;
+        let wrap = move |honest: Arc<dyn Holder>| -> Arc<dyn Holder> {
+            if lies { Arc::new(Liar(honest)) } else { honest }
+        };
+        let bound = Service::bind_as(config, own, surroundings, wrap).await;
+        let service = bound.map_err(|e| failed(&e))?;
+        tracing::info!(holder = index.0, committee = %id.0, address = %listen, "serving");
+        service.run(interrupted()).await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Ctrl-C, or the signal with which services are stopped.
+async fn interrupted() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+fn cannot(code: &str, reason: impl std::fmt::Display) -> CliError {
+    CliError::new(
+        Kind::Failed,
+        code,
+        reason,
+        "Check the folders that the options name.",
+    )
+}
+
+fn failed(error: &ServeError) -> CliError {
+    CliError::new(
+        Kind::Failed,
+        "serve_failed",
+        error,
+        "Check the committee file, the keys and the address.",
+    )
+}
