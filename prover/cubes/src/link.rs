@@ -77,66 +77,13 @@ pub fn combine<'a>(
     mask: &Upload,
     v: u64,
 ) -> Result<ZeroForm, LinkError> {
-    let modulus = Modulus::of(mask.class());
-    if weights.is_empty() || weights.len() > salus_schema::cube::MAX_CELLS {
-        return Err(LinkError::Cells {
-            found: weights.len(),
-        });
-    }
-    let most = (modulus.p() / 2).min(WEIGHT_LIMIT as u64 - 1);
-    if let Some(cell) = weights.iter().position(|w| w.unsigned_abs() > most) {
-        return Err(LinkError::Weight { cell });
-    }
-    if v >= modulus.p() {
-        return Err(LinkError::Value { found: v });
-    }
-    if rhos.len() > MAX_UPLOADS {
-        return Err(LinkError::TooMany);
-    }
-    let (a, b) = scaled_sum(uploads, rhos, mask)?;
-    let mut padded = weights.to_vec();
-    padded.resize(DEGREE, 0);
-    let mut accumulator = Accumulator::default();
-    accumulator
-        .add(&Element::new(&a), &Weights::new(&padded))
-        .map_err(|TooManyProducts| LinkError::TooMany)?;
-    let mut combined = accumulator.finish();
-    let (mask_a, mask_b) = mask.unpack();
-    combined.add_assign(&mask_a);
-    let body = weights.iter().zip(b.coefficients());
-    let body = body.fold(mask_b.coefficients()[0], |sum, (w, x)| {
-        sum.wrapping_add(x.wrapping_mul(i128::from(*w) as u128))
-    });
-    let body = body.wrapping_sub(modulus.encode_residue(v));
-    let squares = |values: &mut dyn Iterator<Item = u64>| -> u128 {
-        values.map(|x| u128::from(x).pow(2)).sum()
-    };
-    let factors = squares(&mut rhos.iter().map(|rho| u64::from(*rho)));
-    let cells = squares(&mut weights.iter().map(|w| w.unsigned_abs()));
-    let squares = factors * cells + 1;
-    let origin = Origin::Link;
-    Ok(ZeroForm::new(combined, body, Room::Link, squares, origin))
-}
-
-/// `sum_i rho_i upload_i`, mask and body.
-fn scaled_sum<'a>(
-    uploads: impl IntoIterator<Item = &'a Upload>,
-    rhos: &[u8],
-    mask: &Upload,
-) -> Result<(Poly, Poly), LinkError> {
-    let mut lanes = vec![0u64; LANES];
+    let mut combiner = Combiner::new(mask);
     let mut factors = rhos.iter();
     let mut found = 0;
-    for (index, upload) in uploads.into_iter().enumerate() {
-        found = index + 1;
-        if upload.cube() != mask.cube() || upload.class() != mask.class() {
-            return Err(LinkError::OtherCube { index });
-        }
+    for upload in uploads {
+        found += 1;
         let Some(rho) = factors.next() else { break };
-        let rho = u32::from(*rho);
-        for (sum, word) in lanes.iter_mut().zip(upload.lanes()) {
-            *sum = sum.wrapping_add(u64::from(word) * u64::from(rho));
-        }
+        combiner.add(upload, *rho)?;
     }
     if found != rhos.len() {
         return Err(LinkError::Factors {
@@ -144,5 +91,96 @@ fn scaled_sum<'a>(
             factors: rhos.len(),
         });
     }
-    Ok(join(&lanes))
+    combiner.finish(weights, mask, v)
+}
+
+/// The sum of uploads times their factors, one upload in memory at a time; see [`combine`].
+#[derive(Clone)]
+pub struct Combiner {
+    cube: [u8; 32],
+    class: ModulusClass,
+    lanes: Vec<u64>,
+    uploads: usize,
+    /// The sum of the squares of the factors.
+    squares: u128,
+}
+
+impl Combiner {
+    /// Nothing yet, of the cube and class of `mask`.
+    pub fn new(mask: &Upload) -> Self {
+        Self {
+            cube: *mask.cube(),
+            class: mask.class(),
+            lanes: vec![0; LANES],
+            uploads: 0,
+            squares: 0,
+        }
+    }
+
+    /// Adds `rho` times an upload.
+    ///
+    /// # Errors
+    /// If it is of another cube, or there are too many.
+    pub fn add(&mut self, upload: &Upload, rho: u8) -> Result<(), LinkError> {
+        let index = self.uploads;
+        if *upload.cube() != self.cube || upload.class() != self.class {
+            return Err(LinkError::OtherCube { index });
+        }
+        if index >= MAX_UPLOADS {
+            return Err(LinkError::TooMany);
+        }
+        self.uploads += 1;
+        self.squares += u128::from(rho).pow(2);
+        for (sum, word) in self.lanes.iter_mut().zip(upload.lanes()) {
+            *sum = sum.wrapping_add(u64::from(word) * u64::from(rho));
+        }
+        Ok(())
+    }
+
+    /// The relation of [`combine`] for what was added.
+    ///
+    /// # Errors
+    /// If weights, mask or value do not fit.
+    pub fn finish(self, weights: &[i64], mask: &Upload, v: u64) -> Result<ZeroForm, LinkError> {
+        let modulus = Modulus::of(self.class);
+        if *mask.cube() != self.cube || mask.class() != self.class {
+            return Err(LinkError::OtherCube {
+                index: self.uploads,
+            });
+        }
+        if weights.is_empty() || weights.len() > salus_schema::cube::MAX_CELLS {
+            return Err(LinkError::Cells {
+                found: weights.len(),
+            });
+        }
+        let most = (modulus.p() / 2).min(WEIGHT_LIMIT as u64 - 1);
+        if let Some(cell) = weights.iter().position(|w| w.unsigned_abs() > most) {
+            return Err(LinkError::Weight { cell });
+        }
+        if v >= modulus.p() {
+            return Err(LinkError::Value { found: v });
+        }
+        let (a, b) = join(&self.lanes);
+        let mut padded = weights.to_vec();
+        padded.resize(DEGREE, 0);
+        let mut accumulator = Accumulator::default();
+        accumulator
+            .add(&Element::new(&a), &Weights::new(&padded))
+            .map_err(|TooManyProducts| LinkError::TooMany)?;
+        let mut combined = accumulator.finish();
+        let (mask_a, mask_b) = mask.unpack();
+        combined.add_assign(&mask_a);
+        let body = weights.iter().zip(b.coefficients());
+        let body = body.fold(mask_b.coefficients()[0], |sum, (w, x)| {
+            sum.wrapping_add(x.wrapping_mul(i128::from(*w) as u128))
+        });
+        let body = body.wrapping_sub(modulus.encode_residue(v));
+        let cells: u128 = weights
+            .iter()
+            .map(|w| u128::from(w.unsigned_abs()).pow(2))
+            .sum();
+        let squares = self.squares * cells + 1;
+        let origin = Origin::Link;
+        Ok(ZeroForm::new(combined, body, Room::Link, squares, origin))
+    }
 }

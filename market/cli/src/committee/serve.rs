@@ -9,7 +9,7 @@ use crate::demo::cast::chain_error;
 use crate::error::{CliError, Kind};
 use crate::home;
 use crate::sealed::checks::CheckFolder;
-use crate::sealed::ciphertexts::PublicUploads;
+use crate::sealed::ciphertexts::{Kept, PublicUploads};
 use crate::sealed::ledger::ChainLedger;
 use crate::sealed::signer::AnswerSigner;
 use crate::source::read_codebook;
@@ -19,8 +19,7 @@ use salus_committee::service::{ServeError, Service};
 use salus_committee::{HolderConfig, Limits};
 use salus_contracts::client::{Chain, Client, CommitteeKind, Endpoint};
 use salus_contracts::sealed::committee_id;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The folder of blobs in the public folder.
 pub const BLOBS: &str = "blobs";
@@ -78,8 +77,7 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
                 .map_err(|e| cannot("blobs_failed", e))?,
             sums: args.key.dir.join("sums"),
             checks: args.inbox.clone().map(CheckFolder),
-            made: Mutex::new(HashMap::new()),
-            ready: Mutex::new(Vec::new()),
+            kept: Kept::default(),
         };
         let config = HolderConfig {
             committee: file,

@@ -5,12 +5,11 @@
 //! is the committee's, drawn for what the check fixes ([`Ready::subject`]).
 
 use super::attestations;
-use super::ciphertexts::{self, PublicUploads};
-use super::gather::Registry;
-use super::held::Included;
+use super::ciphertexts::{self, Members, PublicUploads};
 use super::link;
 use super::roster::Seated;
 use super::seal::identity;
+use salus_blobs::ContentId;
 use salus_committee::ledger::{CiphertextError, Unavailable};
 use salus_cubes::check::{Batch, Origin, Submission, Zero};
 use salus_cubes::encrypt::{Attestation, Identity};
@@ -25,7 +24,7 @@ use std::thread;
 /// Bytes of a check's file, at most.
 const MOST_BYTES: u64 = 64 << 10;
 /// Uploads in one batch: what a holder keeps in memory at a time is this many times 98 KB.
-pub const BATCH: u32 = 512;
+pub const BATCH: u32 = 1024;
 /// The folder of checks in an inbox.
 const FOLDER: &str = "checks";
 
@@ -54,8 +53,8 @@ pub enum Check {
         statement: String,
         /// Content id of the proof.
         proof: String,
-        /// Content id of the repetition's encrypted mask.
-        mask: String,
+        /// Content ids of the encrypted masks, by repetition.
+        masks: Vec<String>,
         /// Which repetition.
         repetition: u32,
     },
@@ -275,15 +274,18 @@ pub async fn prepare(
         } => {
             let cube = word(&cube).ok_or(CiphertextError::UnknownCheck)?;
             let subject = word(&uploads).ok_or(CiphertextError::UnknownCheck)?;
-            let (registry, seated, included) = own.members(dataset, snapshot, &cube).await?;
+            let known = own.members(dataset, snapshot, &cube).await?;
             let declared = own.cube(&cube).ok_or(CiphertextError::UnknownCheck)?;
             let range = from as usize..to as usize;
             if to.saturating_sub(from) > BATCH {
                 return Err(CiphertextError::UnknownCheck);
             }
-            let people = seated.get(range).ok_or(CiphertextError::UnknownCheck)?;
-            let members = gather(own, folder, &registry, people, &included, &cube).await?;
-            let digests: Vec<[u8; 32]> = people.iter().map(|s| included[&s.place]).collect();
+            let people = known
+                .seated
+                .get(range)
+                .ok_or(CiphertextError::UnknownCheck)?;
+            let members = gather(own, folder, &known, people, &cube).await?;
+            let digests: Vec<[u8; 32]> = people.iter().map(|s| known.included[&s.place]).collect();
             if uploads_hash(&digests) != subject {
                 return Err(CiphertextError::SumMismatch);
             }
@@ -293,12 +295,13 @@ pub async fn prepare(
         Check::Link {
             statement,
             proof,
-            mask,
+            masks,
             repetition,
         } => {
-            let id = |text: String| text.parse().map_err(|_| CiphertextError::UnknownCheck);
-            let (statement, proof, mask) = (id(statement)?, id(proof)?, id(mask)?);
-            link::prepare(own, &statement, &proof, &mask, repetition).await
+            let id = |text: &String| text.parse().map_err(|_| CiphertextError::UnknownCheck);
+            let masks: Vec<ContentId> = masks.iter().map(id).collect::<Result<_, _>>()?;
+            let (statement, proof) = (id(&statement)?, id(&proof)?);
+            link::prepare(own, &statement, &proof, &masks, repetition).await
         }
     }
 }
@@ -306,22 +309,21 @@ pub async fn prepare(
 async fn gather(
     own: &PublicUploads,
     folder: &CheckFolder,
-    registry: &Registry,
+    members: &Members,
     people: &[Seated],
-    included: &Included,
     cube: &[u8; 32],
 ) -> Result<Vec<(Identity, Upload, Attestation)>, CiphertextError> {
     let known =
         attestations::read(folder.inbox()).map_err(|e| unavailable("the attestations", e))?;
-    let mut members = Vec::with_capacity(people.len());
+    let mut found = Vec::with_capacity(people.len());
     for seated in people {
-        let digest = included[&seated.place];
+        let digest = members.included[&seated.place];
         let upload = ciphertexts::upload(&own.blobs, digest).await?;
         let attestation = known
             .get(&digest)
             .ok_or_else(|| unavailable("an attestation", "it was not handed in"))?;
-        let identity = identity(registry, seated, cube);
-        members.push((identity, upload, attestation.clone()));
+        let identity = identity(&members.registry, seated, cube);
+        found.push((identity, upload, attestation.clone()));
     }
-    Ok(members)
+    Ok(found)
 }

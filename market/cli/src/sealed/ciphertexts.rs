@@ -3,6 +3,7 @@
 use super::checks::{self, CheckFolder, Ready};
 use super::gather::{self, GatherError, Registry};
 use super::held::{HeldSum, Included};
+use super::link::Linked;
 use super::roster::Seated;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -22,13 +23,34 @@ use tokio::runtime::Handle;
 
 /// Blobs read ahead.
 const AHEAD: usize = 16;
-/// Finished sums kept in memory.
-const KEPT_SUMS: usize = 32;
-/// Checks kept ready: a batch is some 50 MB.
-const KEPT_CHECKS: usize = 2;
+/// Finished sums, and lists of members, kept in memory.
+const KEPT_TABLES: usize = 32;
+/// Checks kept ready: a batch is some 100 MB.
+const KEPT_CHECKS: usize = 1;
 
 /// A table: dataset, snapshot, cube.
 type Table = (u64, u64, [u8; 32]);
+
+/// The people of a snapshot and their uploads to one cube.
+pub struct Members {
+    /// Where uploads are signed for.
+    pub registry: Registry,
+    /// The people in the order of their places.
+    pub seated: Vec<Seated>,
+    /// Their uploads.
+    pub included: Included,
+}
+
+/// What was made before and cannot change: a snapshot is fixed, and the first upload counts.
+#[derive(Default)]
+pub struct Kept {
+    members: Mutex<HashMap<Table, Arc<Members>>>,
+    sums: Mutex<HashMap<Table, Arc<CubeSum>>>,
+    /// Checks made ready, the latest last.
+    ready: Mutex<Vec<([u8; 32], Arc<Ready>)>>,
+    /// The relations of the latest link, by its statement.
+    pub(super) link: Mutex<Option<(ContentId, Arc<Linked>)>>,
+}
 
 /// Uploads that anyone can read, and the checks of them.
 pub struct PublicUploads {
@@ -46,10 +68,8 @@ pub struct PublicUploads {
     pub sums: PathBuf,
     /// Checks that may be asked for, when this holder takes part in them.
     pub checks: Option<CheckFolder>,
-    /// Sums made before.
-    pub made: Mutex<HashMap<Table, Arc<CubeSum>>>,
-    /// Checks made ready, the latest last.
-    pub ready: Mutex<Vec<([u8; 32], Arc<Ready>)>>,
+    /// What was made before.
+    pub kept: Kept,
 }
 
 fn unavailable(what: &'static str, reason: impl std::fmt::Display) -> CiphertextError {
@@ -116,7 +136,7 @@ impl PublicUploads {
         self.codebook.cubes().iter().find(|cube| cube.id() == *id)
     }
 
-    /// The members of a snapshot in the order of their places, and their uploads to a cube.
+    /// The members of a snapshot and their uploads to a cube.
     ///
     /// # Errors
     /// The chain or the list cannot be read, the snapshot was not taken, or somebody's upload is missing.
@@ -125,7 +145,11 @@ impl PublicUploads {
         dataset: u64,
         snapshot: u64,
         cube: &[u8; 32],
-    ) -> Result<(Registry, Vec<Seated>, Included), CiphertextError> {
+    ) -> Result<Arc<Members>, CiphertextError> {
+        let table = (dataset, snapshot, *cube);
+        if let Some(found) = lock(&self.kept.members).get(&table) {
+            return Ok(found.clone());
+        }
         let unknown = || CiphertextError::UnknownSnapshot { dataset, snapshot };
         let registry = self.registry(dataset).ok_or_else(unknown)?;
         let number = u32::try_from(snapshot).map_err(|_| unknown())?;
@@ -134,7 +158,13 @@ impl PublicUploads {
         let seated = roster.at(number).ok_or_else(unknown)?;
         let included =
             gather::included(&registry, &seated, cube, &self.list).map_err(|e| gather_error(&e))?;
-        Ok((registry, seated, included))
+        let made = Arc::new(Members {
+            registry,
+            seated,
+            included,
+        });
+        keep(&mut lock(&self.kept.members), table, made.clone());
+        Ok(made)
     }
 
     async fn add_up(
@@ -145,7 +175,11 @@ impl PublicUploads {
     ) -> Result<CubeSum, CiphertextError> {
         let unknown = || CiphertextError::UnknownSnapshot { dataset, snapshot };
         let declared = self.cube(cube).ok_or_else(unknown)?;
-        let (_, _, wanted) = self.members(dataset, snapshot, cube).await?;
+        let wanted = self
+            .members(dataset, snapshot, cube)
+            .await?
+            .included
+            .clone();
 
         let mut held = HeldSum::load(&self.sums, declared);
         let difference = held.difference(&wanted);
@@ -167,7 +201,7 @@ impl PublicUploads {
 
     fn ready(&self, check: &[u8; 32]) -> Result<Arc<Ready>, CiphertextError> {
         // Held while a check is made ready: the requests of one check come at once.
-        let mut ready = lock(&self.ready);
+        let mut ready = lock(&self.kept.ready);
         if let Some((_, found)) = ready.iter().find(|(id, _)| id == check) {
             return Ok(found.clone());
         }
@@ -184,7 +218,15 @@ impl PublicUploads {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Keeps something; rather forgets all than grows for ever.
+fn keep<T>(kept: &mut HashMap<Table, T>, table: Table, made: T) {
+    if kept.len() >= KEPT_TABLES {
+        kept.clear();
+    }
+    kept.insert(table, made);
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -197,7 +239,7 @@ impl Ciphertexts for PublicUploads {
     ) -> Result<Arc<CubeSum>, CiphertextError> {
         let table = (dataset, snapshot, *cube);
         // Held while adding up: two requests for one table make it once.
-        let mut made = lock(&self.made);
+        let mut made = lock(&self.kept.sums);
         if let Some(sum) = made.get(&table) {
             return Ok(sum.clone());
         }
@@ -205,10 +247,7 @@ impl Ciphertexts for PublicUploads {
             self.runtime
                 .block_on(self.add_up(dataset, snapshot, cube))?,
         );
-        if made.len() >= KEPT_SUMS {
-            made.clear();
-        }
-        made.insert(table, sum.clone());
+        keep(&mut made, table, sum.clone());
         Ok(sum)
     }
 

@@ -12,10 +12,11 @@ use salus_circuits::link::{LinkProof, LinkStatement, REPETITIONS, VerifiedLink, 
 use salus_circuits::words::g1_from_words;
 use salus_committee::ledger::{CiphertextError, Unavailable};
 use salus_contracts::client::{ColumnIndex, SnapshotId};
-use salus_cubes::check::Zero;
-use salus_cubes::link::combine;
+use salus_cubes::check::{Zero, ZeroForm};
+use salus_cubes::link::Combiner;
 use salus_cubes::upload::Upload;
 use salus_schema::cube::Cube;
+use std::sync::Arc;
 
 fn unavailable(what: &'static str, reason: impl std::fmt::Display) -> CiphertextError {
     CiphertextError::Unavailable(Unavailable {
@@ -42,7 +43,14 @@ pub fn cell_weights(link: &VerifiedLink, cube: &Cube, repetition: usize) -> Vec<
         .collect()
 }
 
-/// Verifies a link and derives the relation of one repetition.
+/// A link that holds: what its coin was drawn for, the coin, and the relation of every repetition.
+pub struct Linked {
+    subject: [u8; 32],
+    coin: [u8; 32],
+    forms: Vec<ZeroForm>,
+}
+
+/// One repetition of a link, verified.
 ///
 /// # Errors
 /// The proof does not hold for this chain's commitments and this snapshot's uploads.
@@ -50,54 +58,93 @@ pub async fn prepare(
     own: &PublicUploads,
     statement: &ContentId,
     proof: &ContentId,
-    mask: &ContentId,
+    masks: &[ContentId],
     repetition: u32,
 ) -> Result<Ready, CiphertextError> {
+    let kept = ciphertexts::lock(&own.kept.link).clone();
+    let linked = match kept {
+        Some((of, linked)) if of == *statement => linked,
+        _ => {
+            let made = Arc::new(verified(own, statement, proof, masks).await?);
+            *ciphertexts::lock(&own.kept.link) = Some((*statement, made.clone()));
+            made
+        }
+    };
+    let form = linked.forms.get(repetition as usize).ok_or(WRONG)?;
+    Ok(Ready::Link {
+        subject: linked.subject,
+        coin: linked.coin,
+        zero: Zero::Form(form.clone()),
+    })
+}
+
+/// Verifies a link and derives the relations of all repetitions in one pass over the uploads.
+async fn verified(
+    own: &PublicUploads,
+    statement: &ContentId,
+    proof: &ContentId,
+    masks: &[ContentId],
+) -> Result<Linked, CiphertextError> {
     let statement = LinkStatement::from_bytes(&blob(own, statement).await?).map_err(|_| WRONG)?;
     let proof = LinkProof::from_bytes(&blob(own, proof).await?).map_err(|_| WRONG)?;
-    let mask = Upload::from_bytes(blob(own, mask).await?.into()).map_err(|_| WRONG)?;
-    let repetition = repetition as usize;
     let announcement = statement.announcement();
     let context = *announcement.context();
-    let (registry, _, included) = own
+    let known = own
         .members(context.dataset, context.snapshot, &context.cube)
         .await?;
     let cube = own.cube(&context.cube).ok_or(WRONG)?;
-    let here = context.chain_id == registry.chain
-        && context.contract == registry.contract.into_array()
-        && repetition < REPETITIONS
-        && announcement.masks()[repetition].ciphertext == mask.hash();
-    let places = included.iter().map(|((c, s), digest)| (*c, *s, *digest));
-    let about = uploads_hash(places).map_err(|_| WRONG)?;
-    if !here || *announcement.uploads() != about {
+    let here = context.chain_id == known.registry.chain
+        && context.contract == known.registry.contract.into_array()
+        && masks.len() == REPETITIONS;
+    let places = known.included.iter();
+    let about = uploads_hash(places.map(|((c, s), digest)| (*c, *s, *digest)));
+    if !here || *announcement.uploads() != about.map_err(|_| WRONG)? {
         return Err(WRONG);
     }
+    let mut ciphers = Vec::with_capacity(REPETITIONS);
+    for (mask, announced) in masks.iter().zip(announcement.masks()) {
+        let cipher = Upload::from_bytes(blob(own, mask).await?.into()).map_err(|_| WRONG)?;
+        if cipher.hash() != announced.ciphertext {
+            return Err(WRONG);
+        }
+        ciphers.push(cipher);
+    }
     check_commitments(own, &statement).await?;
-
     let basis = basis(own, context.dataset).await?;
     let link = tokio::task::block_in_place(|| verify(&basis, &statement, &proof));
     let link = link.map_err(|_| WRONG)?;
+
     let slots = announcement.slots();
     let chunks = announcement.commitments().len();
-    let rho: Vec<Vec<u8>> = (0..chunks)
-        .map(|chunk| link.challenges().members(repetition, chunk, slots))
+    let rhos: Vec<Vec<Vec<u8>>> = (0..REPETITIONS)
+        .map(|repetition| {
+            (0..chunks)
+                .map(|chunk| link.challenges().members(repetition, chunk, slots))
+                .collect()
+        })
         .collect();
-    let mut rhos = Vec::with_capacity(included.len());
-    let mut uploads = Vec::with_capacity(included.len());
-    for ((chunk, slot), digest) in &included {
-        let weight = rho
-            .get(*chunk as usize)
-            .and_then(|row| row.get(*slot as usize));
-        rhos.push(*weight.ok_or(WRONG)?);
-        uploads.push(ciphertexts::upload(&own.blobs, *digest).await?);
-    }
-    let weights = cell_weights(&link, cube, repetition);
-    let value = link.values()[repetition];
-    let form = combine(&uploads, &rhos, &weights, &mask, value).map_err(|_| WRONG)?;
-    Ok(Ready::Link {
+    let digests: Vec<[u8; 32]> = known.included.values().copied().collect();
+    let mut at = known.included.keys();
+    let mut combiners: Vec<Combiner> = ciphers.iter().map(Combiner::new).collect();
+    ciphertexts::each_upload(&own.blobs, &digests, |upload| {
+        let &(chunk, slot) = at.next().ok_or(WRONG)?;
+        for (combiner, rho) in combiners.iter_mut().zip(&rhos) {
+            let row = rho.get(chunk as usize).ok_or(WRONG)?;
+            let weight = row.get(slot as usize).ok_or(WRONG)?;
+            combiner.add(&upload, *weight).map_err(|_| WRONG)?;
+        }
+        Ok(())
+    })
+    .await?;
+    let forms = combiners.into_iter().zip(&ciphers).enumerate();
+    let forms = forms.map(|(repetition, (combiner, mask))| {
+        let weights = cell_weights(&link, cube, repetition);
+        combiner.finish(&weights, mask, link.values()[repetition])
+    });
+    Ok(Linked {
         subject: announcement.digest(),
         coin: *statement.coin(),
-        zero: Zero::Form(form),
+        forms: forms.collect::<Result<_, _>>().map_err(|_| WRONG)?,
     })
 }
 

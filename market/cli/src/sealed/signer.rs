@@ -1,7 +1,5 @@
 //! The holder's signing key: EIP-712 answers for the market.
 
-use rand::RngCore;
-use rand::rngs::OsRng;
 use salus_circuits::words::integer_word;
 use salus_committee::answer::{ReleasedPass, SealedAnswer as HolderAnswer, Signature};
 use salus_committee::ledger::{Address as HolderAddress, Signer, SignerError};
@@ -11,24 +9,12 @@ use salus_contracts::primitives::{Address, B256};
 use salus_contracts::sealed::{
     SealedAnswer, recover, release_hash, results_hash, sealed_answer_digest, sign,
 };
-use zeroize::Zeroizing;
 
 /// Signs for one market on one chain.
 pub struct AnswerSigner {
     key: PrivateKeySigner,
     chain: u64,
     market: Address,
-}
-
-/// A fresh secp256k1 secret.
-pub fn random_secret() -> Zeroizing<[u8; 32]> {
-    loop {
-        let mut secret = Zeroizing::new([0u8; 32]);
-        OsRng.fill_bytes(secret.as_mut_slice());
-        if PrivateKeySigner::from_slice(secret.as_slice()).is_ok() {
-            return secret;
-        }
-    }
 }
 
 /// Released values as the market's client takes them.

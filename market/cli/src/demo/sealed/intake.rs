@@ -208,13 +208,13 @@ async fn check_all(
     let cubes = view.codebook.cubes();
     let stage = Stage::begin("  committee: check uploads", intake.uploads as u64);
     let folder = CheckFolder(sealed.inbox());
-    let known = attestations::read(&sealed.inbox()).map_err(|e| failed("attestations", e))?;
+    let attested = attestations::read(&sealed.inbox()).map_err(|e| failed("attestations", e))?;
     let leader = &sealed.clients[0];
     let mut done = 0;
     for cube in cubes {
         let id = cube.id();
         let dataset = u64::from(registry.dataset.0);
-        let (_, _, included) = view
+        let known = view
             .members(dataset, snapshot, &id)
             .await
             .map_err(|e| failed("the uploads", e))?;
@@ -223,7 +223,7 @@ async fn check_all(
                 return Err(interrupted());
             }
             let people = &seated[from..seated.len().min(from + BATCH as usize)];
-            let digests: Vec<[u8; 32]> = people.iter().map(|s| included[&s.place]).collect();
+            let digests: Vec<[u8; 32]> = people.iter().map(|s| known.included[&s.place]).collect();
             let subject = uploads_hash(&digests);
             let (drawn, seeds) = coin(sealed, subject).await?;
             let filed = folder.file(&Check::OneHot {
@@ -244,7 +244,7 @@ async fn check_all(
             let report = tokio::task::block_in_place(|| {
                 let mut submissions = Vec::with_capacity(people.len());
                 for ((seated, digest), upload) in people.iter().zip(&digests).zip(&held) {
-                    let attestation = known
+                    let attestation = attested
                         .get(digest)
                         .ok_or_else(|| failed("an attestation", "it is missing"))?;
                     submissions.push(Submission {
@@ -297,12 +297,14 @@ async fn link_cube(
     let wrong = |e: &dyn std::fmt::Display| failed("the link", e);
     let id = cube.id();
     let dataset = u64::from(cohort.dataset.0);
-    let (registry, _, included) = view
+    let known = view
         .members(dataset, snapshot, &id)
         .await
         .map_err(|e| wrong(&e))?;
+    let registry = &known.registry;
     let columns: Vec<u16> = cube.columns().iter().map(|c| c.0).collect();
-    let places = included.iter().map(|((c, s), digest)| (*c, *s, *digest));
+    let places = known.included.iter();
+    let places = places.map(|((c, s), digest)| (*c, *s, *digest));
     let about = link_uploads(places).map_err(|e| wrong(&e))?;
 
     let masks = Masks::draw(cube.modulus().modulus(), &mut OsRng);
@@ -366,15 +368,15 @@ async fn link_cube(
         made.masks.push(put(cipher.into_bytes()).await?);
     }
     let folder = CheckFolder(sealed.inbox());
-    for (repetition, mask) in made.masks.iter().enumerate() {
+    for repetition in 0..REPETITIONS as u32 {
         let filed = folder.file(&Check::Link {
             statement: made.statement.to_string(),
             proof: made.proof.to_string(),
-            mask: mask.to_string(),
-            repetition: repetition as u32,
+            masks: made.masks.iter().map(ContentId::to_string).collect(),
+            repetition,
         });
         let filed = filed.map_err(|e| failed("a check", e))?;
-        let ready = link::prepare(view, &made.statement, &made.proof, mask, repetition as u32);
+        let ready = link::prepare(view, &made.statement, &made.proof, &made.masks, repetition);
         let ready = ready.await.map_err(|e| wrong(&e))?;
         let Ready::Link {
             zero: Zero::Form(form),

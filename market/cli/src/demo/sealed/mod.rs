@@ -17,7 +17,7 @@ use crate::bundle::sealed::{CommitteeEntry, LinkEntry, SealedBundle, SumEntry};
 use crate::committee::{BLOBS, client_keys, new_committee};
 use crate::error::{CliError, Kind};
 use crate::progress::Stage;
-use crate::sealed::ciphertexts::PublicUploads;
+use crate::sealed::ciphertexts::{Kept, PublicUploads};
 use bytes::Bytes;
 use holders::Holders;
 use salus_blobs::BlobStore;
@@ -34,10 +34,10 @@ use salus_schema::codebook::Codebook;
 use salus_schema::cube::{Coverage, Proposal, propose};
 use salus_schema::query::Query;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -249,11 +249,6 @@ impl Sealed {
         self.root.path().join("inbox")
     }
 
-    /// The committee as it was registered.
-    pub fn registered(&self) -> &NewCommittee {
-        &self.registered
-    }
-
     /// The folder of the blob store.
     pub fn blob_folder(&self) -> PathBuf {
         self.public().join(BLOBS)
@@ -274,8 +269,7 @@ impl Sealed {
             blobs: self.blobs()?,
             sums: self.root.path().join("sums"),
             checks: None,
-            made: Mutex::new(HashMap::new()),
-            ready: Mutex::new(Vec::new()),
+            kept: Kept::default(),
         })
     }
 
