@@ -74,6 +74,9 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
     let interrupt = Interrupt::listen();
     let force = args.force || args.out == Path::new("salus-demo");
     bundle::check_target(&args.out, force)?;
+    if args.path.sealed() {
+        Sealed::planned(args)?;
+    }
 
     // 1. ingest: read and code
     let stage = Stage::begin("1 read and code", 0);

@@ -26,6 +26,7 @@ use salus_circuits::keys::VerifyingKey;
 use salus_committee::Limits;
 use salus_committee::ledger::Ciphertexts as _;
 use salus_committee::service::Client as HolderClient;
+use salus_committee::shape::CommitteeShape;
 use salus_contracts::client::{CommitteeId, CommitteeKind, NewCommittee};
 use salus_contracts::devchain::{Server, ServerConfig};
 use salus_contracts::primitives::{Address, B256, hex};
@@ -120,28 +121,38 @@ pub struct Made {
 }
 
 impl Sealed {
-    /// Makes the committee: identities, then the key, each holder in a process of its own.
-    pub fn prepare(args: &DemoArgs) -> Result<Made, CliError> {
+    /// What befalls which holder, once it is known that such a committee can exist.
+    pub fn planned(args: &DemoArgs) -> Result<Vec<(usize, Trouble)>, CliError> {
         let usage = |message: String| {
             CliError::new(
                 Kind::Usage,
                 "committee_impossible",
                 message,
-                "Give --holders and --threshold with 1 < threshold <= holders, and troubles that exist.",
+                "Give --holders and --threshold with 2 <= threshold and 2 * threshold - 1 <= holders <= 16, and troubles of holders that exist.",
             )
         };
+        if args.threshold < 2 {
+            return Err(usage("one holder alone must not open anything".to_owned()));
+        }
+        CommitteeShape::new(args.holders, args.threshold).map_err(|e| usage(e.to_string()))?;
         let troubles: Vec<(usize, Trouble)> = args
             .trouble
             .iter()
             .map(|text| trouble(text))
             .collect::<Result<_, _>>()
             .map_err(usage)?;
-        if let Some((number, _)) = troubles
+        match troubles
             .iter()
             .find(|(i, _)| *i >= usize::from(args.holders))
         {
-            return Err(usage(format!("there is no holder {}", number + 1)));
+            Some((number, _)) => Err(usage(format!("there is no holder {}", number + 1))),
+            None => Ok(troubles),
         }
+    }
+
+    /// Makes the committee: identities, then the key, each holder in a process of its own.
+    pub fn prepare(args: &DemoArgs) -> Result<Made, CliError> {
+        let troubles = Self::planned(args)?;
         let beside = args.out.parent().filter(|p| !p.as_os_str().is_empty());
         let beside = beside.unwrap_or(Path::new("."));
         fs::create_dir_all(beside).map_err(|e| failed("the working folder", e))?;
