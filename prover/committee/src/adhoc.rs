@@ -70,6 +70,17 @@ pub struct Evaluation {
     pub counts: Vec<SealedNumber>,
     /// The sums and sums of squares of what is left of the measured code.
     pub sums: Vec<[SealedNumber; 2]>,
+    /// What must open to its value, beside the counts, before anything is released: that every record is well formed.
+    pub guards: Vec<Guard>,
+}
+
+/// A number that says whether the records of an evaluation are well formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The number; never without blocks.
+    pub number: SealedNumber,
+    /// What it must be.
+    pub value: u64,
 }
 
 /// An encrypted number: blocks of four bits, least significant first; no blocks for a number that is 0 for everybody.

@@ -26,6 +26,9 @@ pub(super) struct Place {
     power: usize,
 }
 
+/// The pass of places that are guards of an evaluation.
+const GUARDS: usize = usize::MAX;
+
 /// What a place opens.
 pub(super) enum Opened<'a> {
     Form(&'a Form),
@@ -164,6 +167,15 @@ impl Question {
             };
             if mask >> value & 1 == 0 { 0..1 } else { 0..0 }
         });
+        if let Source::Evaluation { evaluation, .. } = &question.source {
+            let guard = |group| Place {
+                pass: GUARDS,
+                group,
+                power: 0,
+            };
+            let guards = (0..evaluation.guards.len()).map(guard);
+            question.counts.extend(guards);
+        }
         let most = question.counts.len() * 3;
         if most > MAX_VALUES {
             return refuse(
@@ -255,6 +267,11 @@ impl Question {
                     0 => &forms.counts[group],
                     _ => &forms.sums[group][power - 1],
                 })
+            }
+            Source::Evaluation { evaluation, .. } if pass == GUARDS => {
+                let number = evaluation.counts.len() + 2 * evaluation.sums.len() + group;
+                let first = (number * MAX_BLOCKS) as u32;
+                Opened::Number(&evaluation.guards[group].number, first)
             }
             Source::Evaluation { evaluation, .. } => {
                 let (mut count, mut sum) = (group, group);
@@ -352,6 +369,12 @@ impl Question {
             .map(|pass| vec![0; outputs(pass.image(), pass.values()).0])
             .collect();
         for (place, value) in self.counts.iter().zip(values) {
+            if let (GUARDS, Source::Evaluation { evaluation, .. }) = (place.pass, &self.source) {
+                if u64::try_from(value) != Ok(evaluation.guards[place.group].value) {
+                    return refuse(RefusalCode::Implausible, "a record is malformed");
+                }
+                continue;
+            }
             counts[place.pass][place.group] = match u64::try_from(value) {
                 Ok(count) if count <= self.facts.members => count,
                 // Noise may have moved a count out of its range; cutting it back tells nothing more.

@@ -177,11 +177,16 @@ pub(super) fn evaluation_source(
             .counts
             .iter()
             .chain(evaluation.sums.iter().flatten())
+            .chain(evaluation.guards.iter().map(|guard| &guard.number))
     };
     let fits = (evaluation.counts.len(), evaluation.sums.len()) == (counts, sums)
         && evaluation.centres.len() == plan.passes().len()
         && evaluation.centres.iter().all(|centre| *centre < 256)
         && numbers().all(|number| number.len() <= MAX_BLOCKS)
+        && evaluation
+            .guards
+            .iter()
+            .all(|guard| !guard.number.is_empty())
         && numbers().map(Vec::len).sum::<usize>() <= MAX_VALUES
         && flooding.leaves_room_for(evaluation.noise_bits);
     if !fits {

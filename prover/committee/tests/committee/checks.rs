@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand_core::RngCore;
-use salus_committee::adhoc::{Evaluation, LweCiphertext};
+use salus_committee::adhoc::{Evaluation, Guard, LweCiphertext};
 use salus_committee::dealer::{LWE_DIMENSION, split};
 use salus_committee::message::{OpenRequest, Reply, Request, Target};
 use salus_committee::opening::{CheckRequest, CoinSeed, Holder, ZeroTarget, coin_of};
@@ -297,6 +297,10 @@ fn evaluation(secret: &[u8], query: [u8; 32], plan: &Plan) -> Evaluation {
             .iter()
             .map(|group| [number(group[1]), number(group[2])])
             .collect(),
+        guards: vec![Guard {
+            number: number(9),
+            value: 9,
+        }],
     }
 }
 
@@ -355,6 +359,34 @@ async fn evaluations_open_under_a_dealers_key_and_only_for_their_query() {
         panic!("an evaluation was opened for another query");
     };
     assert_eq!(refusal.code, RefusalCode::SumMismatch);
+
+    let malformed = [0xe2; 32];
+    let request = OpenRequest {
+        query: [3; 32],
+        question: query.canonical_json(),
+        dataset: DATASET,
+        snapshot: SNAPSHOT,
+        target: Target::Evaluation(malformed),
+    };
+    let mut outputs = evaluation(&secret, request.query, &plan);
+    outputs.hash = malformed;
+    outputs.guards[0].value = 8;
+    world
+        .ledger
+        .0
+        .lock()
+        .unwrap()
+        .insert(request.query, facts(plan.hash()));
+    world
+        .ciphertexts
+        .evaluations
+        .lock()
+        .unwrap()
+        .insert(malformed, Arc::new(outputs));
+    let Err(ClientError::Refused(refusal)) = client.open(request).await else {
+        panic!("malformed records were answered from");
+    };
+    assert_eq!(refusal.code, RefusalCode::Implausible);
     let status = client.ask(&Request::Status).await.unwrap();
     let Reply::Status(status) = status else {
         panic!("{status:?}")
