@@ -77,6 +77,8 @@ pub enum CommitteeCommand {
     Accept(AcceptArgs),
     /// Answer requests until interrupted.
     Serve(ServeArgs),
+    /// Evaluate funded ad-hoc queries on everybody's ciphertexts and vouch for the outputs; needs no share of the key.
+    Evaluate(EvaluateArgs),
     /// Ask every holder what it has and how much of its flooding budget is spent.
     Status(StatusArgs),
 }
@@ -165,6 +167,39 @@ pub struct AcceptArgs {
     /// Addresses of the contracts (JSON).
     #[arg(long, value_name = "FILE")]
     pub deployment: PathBuf,
+    /// Accept for the committee of this DEALER CEREMONY's public key file instead of the cube key.
+    #[arg(long, value_name = "FILE")]
+    pub adhoc_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// Addresses of the contracts (JSON).
+    #[arg(long, value_name = "FILE")]
+    pub deployment: PathBuf,
+    /// JSON-RPC endpoint of the evaluator's own node.
+    #[arg(long, value_name = "URL")]
+    pub rpc: String,
+    /// The dataset's codebook.
+    #[arg(long, value_name = "FILE")]
+    pub codebook: PathBuf,
+    /// The public folder: uploads.bin, blobs/ and evaluations/.
+    #[arg(long, value_name = "DIR")]
+    pub public: PathBuf,
+    /// Public key file of the DEALER CEREMONY.
+    #[arg(long, value_name = "FILE")]
+    pub adhoc_key: PathBuf,
+    /// Server keys of the ceremony, 1.1 GB; the key file pins their hash.
+    #[arg(long, value_name = "FILE")]
+    pub server_keys: PathBuf,
+    /// File {"query": ID, "question": CANONICAL JSON} of a funded query; may be given several times.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub question: Vec<PathBuf>,
+    /// Threads; 0 for all. The output does not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +224,15 @@ pub struct ServeArgs {
     /// The folder of attestations and checks; without it this holder takes part in no checks.
     #[arg(long, value_name = "DIR")]
     pub inbox: Option<PathBuf>,
+    /// Serve the committee of this DEALER CEREMONY's public key file instead of the cube key.
+    #[arg(long, value_name = "FILE", requires = "evaluator")]
+    pub adhoc_key: Option<PathBuf>,
+    /// Evaluator whose word counts for ad-hoc evaluations; may be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    pub evaluator: Vec<salus_contracts::primitives::Address>,
+    /// How many of them must vouch for an evaluation; as many as holders open together when not given.
+    #[arg(long, value_name = "T")]
+    pub evaluators_needed: Option<u8>,
     /// Where to listen, if not at the address in the committee file.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
@@ -215,6 +259,8 @@ pub enum AnswerPath {
     Sealed,
     /// Both, and the two must agree.
     Both,
+    /// Bootstrapped on ciphertexts under a DEALER CEREMONY's key: no cubes needed, slow, small cohorts only here.
+    AdHoc,
 }
 
 impl AnswerPath {
@@ -297,6 +343,9 @@ pub struct DemoArgs {
     /// JSON-RPC endpoint of a development node; an EVM in this process when not given.
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,
+    /// Keep the server keys of an ad-hoc demo here, 1.1 GB, for `salus audit --re-execute`.
+    #[arg(long, value_name = "FILE")]
+    pub server_keys: Option<PathBuf>,
     /// Directory for the audit bundle.
     #[arg(long, value_name = "DIR", default_value = "salus-demo")]
     pub out: PathBuf,
@@ -362,4 +411,10 @@ pub struct AuditArgs {
     /// Also compare every transaction with this node.
     #[arg(long, value_name = "URL")]
     pub rpc: Option<String>,
+    /// Do ad-hoc evaluations again, on the build that made them, and compare every byte.
+    #[arg(long, requires = "server_keys")]
+    pub re_execute: bool,
+    /// The server keys of the dealer ceremony; the committee's registration pins their hash.
+    #[arg(long, value_name = "FILE", requires = "re_execute")]
+    pub server_keys: Option<PathBuf>,
 }

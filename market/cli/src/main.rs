@@ -1,5 +1,6 @@
 //! `salus`: every role as a subcommand. stdout is data, stderr is progress.
 
+mod adhoc;
 mod args;
 mod audit;
 mod bundle;

@@ -29,6 +29,10 @@ impl Interrupt {
     pub fn stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+    /// The flag to share with other threads.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
     /// The flag itself, for the prover.
     pub fn flag(&self) -> &AtomicBool {
         &self.0

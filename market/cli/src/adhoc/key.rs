@@ -54,7 +54,7 @@ impl AdhocKey {
     /// They are of another kind, or the client material does not decode.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AdhocKeyError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(AdhocKeyError::Kind)?;
-        let (server, client) = rest.split_first_chunk().ok_or(AdhocKeyError::Kind)?;
+        let (server, client) = rest.split_first_chunk::<32>().ok_or(AdhocKeyError::Kind)?;
         Ok(Self {
             client: ClientMaterial::from_bytes(client)?,
             server: *server,
@@ -92,8 +92,8 @@ pub fn server_keys(path: &Path, pinned: [u8; 32]) -> Result<ServerKeys, CliError
             "Give the server keys of the committee's dealer ceremony; anyone may hold them, they decrypt nothing.",
         )
     };
-    let file = File::open(path)
-        .map_err(|e| refused(Kind::NotFound, "server_keys_unreadable", &e))?;
+    let file =
+        File::open(path).map_err(|e| refused(Kind::NotFound, "server_keys_unreadable", &e))?;
     ServerKeys::read_from(BufReader::with_capacity(BUFFER, file), pinned)
         .map_err(|e| refused(Kind::Invalid, "server_keys_invalid", &e))
 }

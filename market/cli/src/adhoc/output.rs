@@ -9,7 +9,7 @@ use salus_adhoc::layout::Layout;
 use salus_adhoc::one_hot::{MAX_BATCH, REPETITIONS, Verdict};
 use salus_adhoc::query::{AdhocQuery, NotSupported};
 use salus_committee::adhoc::{Evaluation, Guard, LweCiphertext, SealedNumber};
-use salus_schema::plan::{Image, MOMENTS, Plan};
+use salus_schema::plan::{Image, Plan};
 use sha2::{Digest, Sha256};
 
 const MAGIC: [u8; 8] = *b"SLAHO\0\0\x01";
@@ -165,25 +165,39 @@ impl Output {
         server: [u8; 32],
     ) -> Result<Evaluation, OutputError> {
         let about = &self.about;
-        let plan =
-            Plan::from_bytes(&about.plan).map_err(|e| OutputError::Plan(e.to_string()))?;
+        let plan = Plan::from_bytes(&about.plan).map_err(|e| OutputError::Plan(e.to_string()))?;
         let query = AdhocQuery::new(&plan, layout)?;
         let (answer, verdicts) = (&self.answer, &self.verdicts);
-        let batches = usize::try_from(answer.people)
-            .map_or(usize::MAX, |people| people.div_ceil(MAX_BATCH));
+        let batches =
+            usize::try_from(answer.people).map_or(usize::MAX, |people| people.div_ceil(MAX_BATCH));
         let [verdicts_pass] = verdicts.passes.as_slice() else {
             return Err(OutputError::Parts("the verdicts are not one list"));
         };
         for (kept, what) in [
-            (answer.query == query.hash(), "the answer is of another plan"),
+            (
+                answer.query == query.hash(),
+                "the answer is of another plan",
+            ),
             (answer.fits(query.passes()), "the answer has other values"),
             (answer.records == records, "the answer is of other records"),
             (answer.keys == server, "the answer is of other keys"),
-            (verdicts.query == seed(about), "the verdicts have another seed"),
-            (verdicts.records == records, "the verdicts are of other records"),
+            (
+                verdicts.query == seed(about),
+                "the verdicts have another seed",
+            ),
+            (
+                verdicts.records == records,
+                "the verdicts are of other records",
+            ),
             (verdicts.keys == server, "the verdicts are of other keys"),
-            (verdicts.people == answer.people, "the verdicts are of other people"),
-            (verdicts_pass.values.len() == batches, "verdicts are missing"),
+            (
+                verdicts.people == answer.people,
+                "the verdicts are of other people",
+            ),
+            (
+                verdicts_pass.values.len() == batches,
+                "verdicts are missing",
+            ),
         ] {
             if !kept {
                 return Err(OutputError::Parts(what));
@@ -213,7 +227,6 @@ impl Output {
                     made.sums.push([sum?, squares?]);
                 }
             }
-            debug_assert_eq!(MOMENTS, 3);
         }
         for value in &verdicts_pass.values {
             made.guards.push(Guard {

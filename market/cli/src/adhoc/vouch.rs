@@ -36,7 +36,7 @@ impl Vouched {
     fn digest(&self) -> B256 {
         let mut bytes = b"salus/v1/adhoc/vouched".to_vec();
         bytes.extend(self.chain.to_be_bytes());
-        bytes.extend(self.market);
+        bytes.extend(self.market.as_slice());
         bytes.extend(self.query);
         bytes.extend(self.key);
         bytes.extend(self.uploads);
@@ -107,8 +107,14 @@ mod tests {
         assert_eq!(signers, BTreeSet::from([key.address()]));
         for other in [
             Vouched { chain: 2, ..about },
-            Vouched { query: [9; 32], ..about },
-            Vouched { uploads: [9; 32], ..about },
+            Vouched {
+                query: [9; 32],
+                ..about
+            },
+            Vouched {
+                uploads: [9; 32],
+                ..about
+            },
         ] {
             assert!(!other.by(dir.path()).unwrap().contains(&key.address()));
         }

@@ -96,6 +96,19 @@ impl Effect {
 pub fn audit(
     dir: &Path,
     depth: Depth,
+    progress: impl FnMut(&str, u64, u64),
+) -> Result<AuditReport, CliError> {
+    audit_with(dir, depth, None, progress)
+}
+
+/// As [`audit`]; with the server keys of a dealer ceremony its ad-hoc evaluations are done again.
+///
+/// # Errors
+/// As [`audit`]; or the server keys are not those of the ceremony.
+pub fn audit_with(
+    dir: &Path,
+    depth: Depth,
+    server_keys: Option<&Path>,
     mut progress: impl FnMut(&str, u64, u64),
 ) -> Result<AuditReport, CliError> {
     if !dir.is_dir() {
@@ -196,6 +209,7 @@ pub fn audit(
                 replay: &replay,
                 bases: &bases,
                 shown: &shown,
+                server_keys,
             };
             subject.check(&mut report, &mut progress)?;
         }
@@ -357,7 +371,8 @@ fn bonds(replay: &Replay<'_>, report: &mut AuditReport) {
 /// `salus audit DIR`.
 pub fn command(args: &AuditArgs, json: bool) -> Result<(), CliError> {
     let stage = Stage::begin("audit", 0);
-    let mut report = audit(&args.dir, Depth::Full, |_, done, _| stage.at(done))?;
+    let keys = args.server_keys.as_deref();
+    let mut report = audit_with(&args.dir, Depth::Full, keys, |_, done, _| stage.at(done))?;
     match &args.rpc {
         Some(url) => include(&args.dir, url, &mut report)?,
         None => report.note("whether the transactions are on a chain was not checked (--rpc does)"),

@@ -97,6 +97,20 @@ pub fn client_keys(dir: &Path, passphrase: &str) -> Result<HolderKeys, CliError>
     key_file::read(&dir.join(KEY_FILE), &passphrase).map_err(|e| failed(&e))
 }
 
+/// Replaces the keys of a party in its folder: the dealer of a demo hands out its shares.
+pub fn replace(dir: &Path, passphrase: &str, keys: &HolderKeys) -> Result<(), CliError> {
+    let passphrase = SecretString::from(passphrase.to_owned());
+    let parameters = KdfParameters::default();
+    key_file::write(
+        &dir.join(KEY_FILE),
+        keys,
+        &passphrase,
+        parameters,
+        &mut OsRng,
+    )
+    .map_err(|e| failed(&e))
+}
+
 /// Writes the party's keys, replacing those that are there.
 pub fn store(args: &KeyArgs, keys: &HolderKeys) -> Result<(), CliError> {
     let passphrase = passphrase(args)?;

@@ -4,15 +4,17 @@ mod accept;
 mod assemble;
 mod init;
 mod keygen;
-mod keys;
+pub mod keys;
 mod liar;
 mod serve;
 mod status;
 
-pub use accept::new_committee;
+pub use accept::{committee_of, new_committee};
+pub use keygen::runtime;
 pub use keys::client_keys;
 pub use serve::BLOBS;
 
+use crate::adhoc::evaluator;
 use crate::args::CommitteeCommand;
 use crate::error::CliError;
 
@@ -25,6 +27,7 @@ pub fn run(command: &CommitteeCommand, json: bool) -> Result<(), CliError> {
         CommitteeCommand::Keygen(args) => keygen::run(args, json),
         CommitteeCommand::Accept(args) => accept::run(args, json),
         CommitteeCommand::Serve(args) => serve::run(args, json),
+        CommitteeCommand::Evaluate(args) => evaluator::run(args, json),
         CommitteeCommand::Status(args) => status::run(args, json),
     }
 }

@@ -1,9 +1,12 @@
 //! One holder's service.
 
-use super::accept::{new_committee, no_key};
+use super::accept::{no_key, of_holder};
 use super::keygen::{listen, runtime};
 use super::keys;
 use super::liar::Liar;
+use crate::adhoc::approval::{PublicEvaluations, Trusted};
+use crate::adhoc::evaluator::layout;
+use crate::adhoc::key;
 use crate::args::ServeArgs;
 use crate::demo::cast::chain_error;
 use crate::error::{CliError, Kind};
@@ -14,12 +17,16 @@ use crate::sealed::ledger::ChainLedger;
 use crate::sealed::signer::AnswerSigner;
 use crate::source::read_codebook;
 use salus_blobs::BlobStore;
+use salus_committee::config::CommitteeFile;
+use salus_committee::ledger::Ciphertexts;
 use salus_committee::opening::{Holder, Surroundings};
 use salus_committee::service::{ServeError, Service};
 use salus_committee::{HolderConfig, Limits};
-use salus_contracts::client::{Chain, Client, CommitteeKind, Endpoint};
+use salus_contracts::client::{Chain, Client, Endpoint};
 use salus_contracts::sealed::committee_id;
+use salus_schema::codebook::Codebook;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// The folder of blobs in the public folder.
 pub const BLOBS: &str = "blobs";
@@ -44,8 +51,8 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
     let index = keys::index(&own, &file)?;
     let deployment = keys::deployment(&args.deployment)?;
     let codebook = Arc::new(read_codebook(&args.codebook)?);
-    let cube = own.cube.as_ref().ok_or_else(no_key)?;
-    let id = committee_id(&new_committee(&file, cube.public().hash()));
+    let committee = of_holder(&own, &file, args.adhoc_key.as_deref())?;
+    let (id, kind) = (committee_id(&committee), committee.kind);
     let listen = match args.listen {
         Some(listen) => listen,
         None => listen(file.holder(index).ok_or_else(no_key)?)?,
@@ -68,16 +75,26 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
         let signer =
             AnswerSigner::new(own.signing.expose(), deployment.chain_id, deployment.market);
         let signer = signer.map_err(|e| cannot("signer_failed", e))?;
-        let uploads = PublicUploads {
-            client: client.clone(),
-            runtime: handle.clone(),
-            codebook: codebook.clone(),
-            list: args.public.clone(),
-            blobs: BlobStore::local(&args.public.join(BLOBS))
-                .map_err(|e| cannot("blobs_failed", e))?,
-            sums: args.key.dir.join("sums"),
-            checks: args.inbox.clone().map(CheckFolder),
-            kept: Kept::default(),
+        let blobs =
+            BlobStore::local(&args.public.join(BLOBS)).map_err(|e| cannot("blobs_failed", e))?;
+        let ciphertexts: Arc<dyn Ciphertexts> = match &args.adhoc_key {
+            Some(path) => Arc::new(evaluations(
+                args,
+                &file,
+                (client.clone(), handle.clone(), blobs),
+                &codebook,
+                &key::read(path)?,
+            )?),
+            None => Arc::new(PublicUploads {
+                client: client.clone(),
+                runtime: handle.clone(),
+                codebook: codebook.clone(),
+                list: args.public.clone(),
+                blobs,
+                sums: args.key.dir.join("sums"),
+                checks: args.inbox.clone().map(CheckFolder),
+                kept: Kept::default(),
+            }),
         };
         let config = HolderConfig {
             committee: file,
@@ -86,10 +103,10 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
             journal: args.key.dir.join("journal"),
             limits: Limits::default(),
         };
-        let ledger = ChainLedger::new(client, handle, CommitteeKind::Cubes, codebook);
+        let ledger = ChainLedger::new(client, handle, kind, codebook);
         let surroundings = Surroundings {
             ledger: Arc::new(ledger),
-            ciphertexts: Arc::new(uploads),
+            ciphertexts,
             signer: Arc::new(signer),
         };
         let lies = args.insecure_lie;
@@ -103,6 +120,41 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// The holder's view of ad-hoc evaluations.
+fn evaluations(
+    args: &ServeArgs,
+    file: &CommitteeFile,
+    (client, handle, blobs): (Client, Handle, BlobStore),
+    codebook: &Codebook,
+    key: &[u8],
+) -> Result<PublicEvaluations, CliError> {
+    let trusted = Trusted {
+        evaluators: args.evaluator.iter().copied().collect(),
+        needed: usize::from(args.evaluators_needed.unwrap_or(file.threshold)).max(1),
+    };
+    if trusted.evaluators.len() < trusted.needed {
+        return Err(CliError::new(
+            Kind::Usage,
+            "too_few_evaluators",
+            format!(
+                "{} evaluators are named and {} must vouch: nothing would ever be opened",
+                trusted.evaluators.len(),
+                trusted.needed
+            ),
+            "Name more with --evaluator, or give --evaluators-needed.",
+        ));
+    }
+    let folder = (args.public.clone(), blobs);
+    PublicEvaluations::new(client, handle, layout(codebook)?, folder, key, trusted).ok_or_else(
+        || {
+            cannot(
+                "adhoc_key_invalid",
+                "the ad-hoc key file is of another kind",
+            )
+        },
+    )
 }
 
 /// Ctrl-C, or the signal with which services are stopped.

@@ -1,5 +1,6 @@
 //! `salus demo`: the eight steps in one run, from a table of people to paid-out rewards.
 
+mod adhoc;
 mod ask;
 pub mod cast;
 mod claims;
@@ -9,7 +10,7 @@ mod report;
 mod sealed;
 mod world;
 
-use crate::args::DemoArgs;
+use crate::args::{AnswerPath, DemoArgs};
 use crate::audit::{self, Depth};
 use crate::bundle::{self, BundleInput, SealedInput};
 use crate::error::{CliError, Kind};
@@ -17,7 +18,7 @@ use crate::home;
 use crate::output;
 use crate::progress::{Interrupt, Stage};
 use crate::source::{self, Source};
-use ask::{Asked, ask, interrupted};
+use ask::{Asked, Outcome, ask, interrupted};
 use cast::Cast;
 use salus_circuits::keys::{DevelopmentKey, VerifyingKey};
 use salus_circuits::layout::ChunkSize;
@@ -49,7 +50,12 @@ pub fn run(args: &DemoArgs, as_json: bool) -> Result<(), CliError> {
                 "Check the limits of this machine (ulimit -u).",
             )
         })?;
-    let Report { mut json, verdict } = runtime.block_on(play(args))?;
+    let Report { mut json, verdict } = runtime.block_on(async {
+        match args.path {
+            AnswerPath::AdHoc => adhoc::play(args).await,
+            _ => play(args).await,
+        }
+    })?;
     if as_json {
         if let Some(error) = &verdict {
             json["error"] = error.document()["error"].take();
@@ -80,7 +86,7 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
 
     // 1. ingest: read and code
     let stage = Stage::begin("1 read and code", 0);
-    let texts = report::queries(args)?;
+    let texts = report::queries(args, &report::SYNTHETIC)?;
     let declared = source::declare(args.data.as_deref(), &args.table, args.members)?;
     let queries = declared.queries(&texts)?;
     let mut source = declared.code(Some(&source::used_columns(&queries)))?;
@@ -279,12 +285,23 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
         "not_covered": not_covered,
         "paths_agree": agree,
     });
-    let verdict = if audit_line != "ok" {
+    let verdict = verdict(&args.out, &audit_line, &outcomes, agree);
+    Ok(Report { json, verdict })
+}
+
+/// What the process ends with.
+fn verdict(
+    out: &Path,
+    audit_line: &str,
+    outcomes: &[Outcome],
+    agree: Option<bool>,
+) -> Option<CliError> {
+    if audit_line != "ok" {
         Some(CliError::new(
             Kind::Invalid,
             "audit_invalid",
             "the audit of the bundle found problems",
-            format!("Run `salus audit {}` for the list.", args.out.display()),
+            format!("Run `salus audit {}` for the list.", out.display()),
         ))
     } else if outcomes.iter().any(|o| !o.equal) {
         Some(CliError::new(
@@ -311,8 +328,7 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
         Some(refused)
     } else {
         None
-    };
-    Ok(Report { json, verdict })
+    }
 }
 
 /// The clear-text rows of each query.

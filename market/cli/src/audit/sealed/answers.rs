@@ -2,11 +2,13 @@
 
 use super::Subject;
 use super::ciphertexts::{Added, Outcome};
+use super::evaluations::{Repeated, Repeater};
 use super::finding::{Part, SealedFinding};
 use super::links::Linked;
 use crate::audit::market::{Query, Sealed};
 use crate::audit::report::{AuditReport, Topic};
 use crate::bundle::sealed::{EvaluationEntry, SealedBundle};
+use crate::error::CliError;
 use salus_contracts::client::CommitteeKind;
 use salus_contracts::primitives::{B256, TxHash};
 use salus_cubes::stream::Stream;
@@ -35,7 +37,8 @@ pub fn check(
     sums: &[Added],
     links: &[Linked],
     report: &mut AuditReport,
-) {
+) -> Result<(), CliError> {
+    let mut repeater: Option<(B256, Repeater)> = None;
     let mut answered: Vec<Answered<'_>> = subject
         .replay
         .market
@@ -96,14 +99,19 @@ pub fn check(
                 from_cube(subject, &answer, sums, links, &mut finding, report);
             }
             CommitteeKind::AdHoc => {
-                from_evaluation(
-                    subject,
-                    &answer,
-                    contents,
-                    params.key_hash,
-                    &mut finding,
-                    report,
-                );
+                let key = params.key_hash;
+                let entry = from_evaluation(subject, &answer, contents, key, &mut finding, report);
+                if let (Some(entry), Some(path)) = (entry, subject.server_keys) {
+                    let id = answer.sealed.committee;
+                    if repeater.as_ref().is_none_or(|(of, _)| *of != id) {
+                        let key = contents.committees.iter().find(|c| c.id == id);
+                        let made = key.map(|c| Repeater::new(subject, &c.key, path));
+                        repeater = made.transpose()?.map(|made| (id, made));
+                    }
+                    if let Some((_, repeater)) = &repeater {
+                        repeat(subject, repeater, &answer, entry, &mut finding, report);
+                    }
+                }
             }
         }
         match subject.shown.contains(&answer.id) {
@@ -111,6 +119,38 @@ pub fn check(
             false => finding.unchecked.push(Part::Rows),
         }
         report.sealed_answers.push(finding);
+    }
+    Ok(())
+}
+
+/// Does an evaluation again and says what came of it.
+fn repeat(
+    subject: &Subject<'_>,
+    repeater: &Repeater,
+    answer: &Answered<'_>,
+    entry: &EvaluationEntry,
+    finding: &mut SealedFinding,
+    report: &mut AuditReport,
+) {
+    let name = format!("the evaluation for query {}", answer.id);
+    finding.attested.retain(|part| *part != Part::Evaluation);
+    match repeater.repeat(subject, entry, &answer.sealed.plan, answer.query.snapshot) {
+        Repeated::Equal { uploads } => {
+            finding.uploads = Some(uploads);
+            finding.re_executed.push(Part::Evaluation);
+        }
+        Repeated::Differs => {
+            finding.unchecked.push(Part::Evaluation);
+            let gap = format!(
+                "{name} gave other bytes here: either it is wrong or another build made it; repeat it on the pinned build"
+            );
+            report.unchecked(Topic::Evaluations, gap);
+        }
+        Repeated::Wrong(reason) => {
+            finding.unchecked.push(Part::Evaluation);
+            let at = Some(answer.transaction);
+            report.wrong(Topic::Evaluations, at, format!("{name}: {reason}"));
+        }
     }
 }
 
@@ -220,14 +260,15 @@ fn from_cube(
     }
 }
 
-fn from_evaluation(
+/// Checks what an evaluation is said to be; returns it when nothing is wrong or missing.
+fn from_evaluation<'a>(
     subject: &Subject<'_>,
     answer: &Answered<'_>,
-    contents: &SealedBundle,
+    contents: &'a SealedBundle,
     key_hash: B256,
     finding: &mut SealedFinding,
     report: &mut AuditReport,
-) {
+) -> Option<&'a EvaluationEntry> {
     finding.attested.extend([Part::Evaluation, Part::Dealer]);
     let entries = contents.evaluations.iter();
     let entries: Vec<&EvaluationEntry> = entries.filter(|e| e.query == answer.id).collect();
@@ -242,7 +283,7 @@ fn from_evaluation(
             0 => report.unchecked(Topic::Evaluations, message),
             _ => report.wrong(Topic::Evaluations, None, message),
         }
-        return;
+        return None;
     };
     report.checked(Topic::Evaluations, 1);
     let at = Some(answer.transaction);
@@ -251,6 +292,10 @@ fn from_evaluation(
         (
             entry.hash == answer.sealed.ciphertext_hash,
             "its answer was signed for other ciphertexts",
+        ),
+        (
+            entry.hash == B256::from(*entry.output.digest()),
+            "its output has another hash",
         ),
         (
             entry.keys == key_hash,
@@ -266,8 +311,14 @@ fn from_evaluation(
     let uploads = subject.blob(&entry.uploads, Topic::Evaluations, report);
     let output = subject.blob(&entry.output, Topic::Evaluations, report);
     match !wrong && uploads.is_some() && output.is_some() {
-        true => finding.re_executed.push(Part::CiphertextHash),
-        false => finding.unchecked.push(Part::CiphertextHash),
+        true => {
+            finding.re_executed.push(Part::CiphertextHash);
+            Some(*entry)
+        }
+        false => {
+            finding.unchecked.push(Part::CiphertextHash);
+            None
+        }
     }
 }
 

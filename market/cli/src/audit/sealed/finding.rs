@@ -127,6 +127,10 @@ impl SealedFinding {
                 "that others than the custodian drew the link's coin, after its announcement: the proof is worth no more"
                     .to_owned()
             }
+            Part::Evaluation if self.re_executed.contains(&part) => format!(
+                "evaluation on ad-hoc ciphertexts done again from {} proven uploads, equal byte for byte",
+                self.uploads.unwrap_or_default()
+            ),
             Part::Evaluation => "the evaluation on ad-hoc ciphertexts: it was not repeated here".to_owned(),
             Part::Dealer => {
                 "that the dealer of the ad-hoc keys forgot them".to_owned()

@@ -6,6 +6,7 @@
 
 mod answers;
 mod ciphertexts;
+mod evaluations;
 mod finding;
 mod links;
 
@@ -46,6 +47,8 @@ pub struct Subject<'a> {
     pub bases: &'a [[Word; 2]],
     /// Queries whose rows hold.
     pub shown: &'a HashSet<B256>,
+    /// Server keys with which ad-hoc evaluations are done again.
+    pub server_keys: Option<&'a Path>,
 }
 
 impl Subject<'_> {
@@ -63,8 +66,7 @@ impl Subject<'_> {
         self.check_keys(contents, report);
         let sums = ciphertexts::check(self, contents, report, progress)?;
         let links = links::check(self, contents, &sums, report);
-        answers::check(self, contents, &sums, &links, report);
-        Ok(())
+        answers::check(self, contents, &sums, &links, report)
     }
 
     /// The public keys hash to what the committees were registered with.

@@ -179,7 +179,8 @@ pub async fn ask_sealed(
     Ok(Some(out))
 }
 
-fn committee_error(error: &ClientError) -> CliError {
+/// What a client is told when holders do not open.
+pub fn committee_error(error: &ClientError) -> CliError {
     match error {
         ClientError::Refused(refusal) => CliError::new(
             Kind::Refused,

@@ -1,5 +1,6 @@
 //! The key holders of the demo: processes of their own, each with its own folder, key file and view of the chain.
 
+use crate::args::DemoArgs;
 use crate::error::{CliError, Kind};
 use crate::progress::Stage;
 use rand::RngCore;
@@ -36,7 +37,7 @@ impl Trouble {
 }
 
 /// `NUMBER:WHAT` of `--trouble`.
-pub fn trouble(text: &str) -> Result<(usize, Trouble), String> {
+fn trouble(text: &str) -> Result<(usize, Trouble), String> {
     let wanted = || format!("`{text}` is not NUMBER:WHAT with WHAT kill, stop or lie");
     let (number, what) = text.split_once(':').ok_or_else(wanted)?;
     let what = match what {
@@ -47,6 +48,35 @@ pub fn trouble(text: &str) -> Result<(usize, Trouble), String> {
     };
     let number: usize = number.parse().map_err(|_| wanted())?;
     Ok((number.checked_sub(1).ok_or_else(wanted)?, what))
+}
+
+/// What befalls which holder, once it is known that such a committee can exist.
+pub fn troubles(args: &DemoArgs) -> Result<Vec<(usize, Trouble)>, CliError> {
+    let usage = |message: String| {
+        CliError::new(
+            Kind::Usage,
+            "committee_impossible",
+            message,
+            "Give --holders and --threshold with 2 <= threshold and 2 * threshold - 1 <= holders <= 16, and troubles of holders that exist.",
+        )
+    };
+    if args.threshold < 2 {
+        return Err(usage("one holder alone must not open anything".to_owned()));
+    }
+    CommitteeShape::new(args.holders, args.threshold).map_err(|e| usage(e.to_string()))?;
+    let troubles: Vec<(usize, Trouble)> = args
+        .trouble
+        .iter()
+        .map(|text| trouble(text))
+        .collect::<Result<_, _>>()
+        .map_err(usage)?;
+    match troubles
+        .iter()
+        .find(|(i, _)| *i >= usize::from(args.holders))
+    {
+        Some((number, _)) => Err(usage(format!("there is no holder {}", number + 1))),
+        None => Ok(troubles),
+    }
 }
 
 fn failed(what: &str, reason: impl std::fmt::Display) -> CliError {
@@ -222,14 +252,53 @@ impl Holders {
         last.into_iter().rev().collect::<Vec<_>>().join(" ")
     }
 
-    /// The holders' acceptances of being registered, as (signer, signature) hexadecimal words.
-    pub fn acceptances(&self, deployment: &Path) -> Result<Vec<(String, String)>, CliError> {
+    /// An identity beside the committee; returns its folder.
+    pub fn outsider(&self, name: &str) -> Result<PathBuf, CliError> {
+        let dir = self.root.join(name);
+        self.entry(&dir, &["client", "--name", name])?;
+        Ok(dir)
+    }
+
+    /// One evaluator's run with these arguments: what it printed, or `None` when it was interrupted. Its progress shows.
+    pub fn evaluate(
+        &self,
+        dir: &Path,
+        arguments: &[(&str, PathBuf)],
+    ) -> Result<Option<Value>, CliError> {
+        let mut command = self.command(&["evaluate", "--json"]);
+        command.arg("--dir").arg(dir);
+        for (name, value) in arguments {
+            command.arg(name).arg(value);
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let child = command.spawn().map_err(|e| failed("an evaluator", e))?;
+        let output = child
+            .wait_with_output()
+            .map_err(|e| failed("an evaluator", e))?;
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        match output.status.code() {
+            Some(0) => Ok(Some(said)),
+            Some(7) => Ok(None),
+            _ => Err(failed("an evaluator", &said["error"]["message"])),
+        }
+    }
+
+    /// The holders' acceptances of being registered, as (signer, signature) hexadecimal words; for the committee of a
+    /// dealer's key when there is its file.
+    pub fn acceptances(
+        &self,
+        deployment: &Path,
+        adhoc_key: Option<&Path>,
+    ) -> Result<Vec<(String, String)>, CliError> {
         (0..self.file.holders.len())
             .map(|index| {
                 let mut command = self.command(&["accept", "--json"]);
                 command.arg("--dir").arg(self.dir(index));
                 command.arg("--committee").arg(self.committee_file());
                 command.arg("--deployment").arg(deployment);
+                if let Some(key) = adhoc_key {
+                    command.arg("--adhoc-key").arg(key);
+                }
                 let output = self.finish(command)?;
                 let said: Value = serde_json::from_slice(&output.stdout)
                     .map_err(|e| failed("an acceptance", e))?;

@@ -2,10 +2,10 @@
 //! could have opened.
 
 mod ask;
-mod holders;
+pub mod holders;
 mod intake;
 
-pub use ask::ask_sealed;
+pub use ask::{ask_sealed, committee_error};
 use holders::{Trouble, trouble};
 
 use super::ask::Outcome;
@@ -121,38 +121,9 @@ pub struct Made {
 }
 
 impl Sealed {
-    /// What befalls which holder, once it is known that such a committee can exist.
-    pub fn planned(args: &DemoArgs) -> Result<Vec<(usize, Trouble)>, CliError> {
-        let usage = |message: String| {
-            CliError::new(
-                Kind::Usage,
-                "committee_impossible",
-                message,
-                "Give --holders and --threshold with 2 <= threshold and 2 * threshold - 1 <= holders <= 16, and troubles of holders that exist.",
-            )
-        };
-        if args.threshold < 2 {
-            return Err(usage("one holder alone must not open anything".to_owned()));
-        }
-        CommitteeShape::new(args.holders, args.threshold).map_err(|e| usage(e.to_string()))?;
-        let troubles: Vec<(usize, Trouble)> = args
-            .trouble
-            .iter()
-            .map(|text| trouble(text))
-            .collect::<Result<_, _>>()
-            .map_err(usage)?;
-        match troubles
-            .iter()
-            .find(|(i, _)| *i >= usize::from(args.holders))
-        {
-            Some((number, _)) => Err(usage(format!("there is no holder {}", number + 1))),
-            None => Ok(troubles),
-        }
-    }
-
     /// Makes the committee: identities, then the key, each holder in a process of its own.
     pub fn prepare(args: &DemoArgs) -> Result<Made, CliError> {
-        let troubles = Self::planned(args)?;
+        let troubles = troubles(args)?;
         let beside = args.out.parent().filter(|p| !p.as_os_str().is_empty());
         let beside = beside.unwrap_or(Path::new("."));
         fs::create_dir_all(beside).map_err(|e| failed("the working folder", e))?;
@@ -207,7 +178,7 @@ impl Sealed {
 
         let registered = new_committee(holders.file(), key.hash());
         let given = tokio::task::block_in_place(|| {
-            holders.acceptances(&root.path().join("deployment.json"))
+            holders.acceptances(&root.path().join("deployment.json"), None)
         })?;
         let by_signer: BTreeMap<Address, [u8; 65]> = given
             .iter()

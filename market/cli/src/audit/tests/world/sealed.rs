@@ -281,7 +281,7 @@ impl Holders {
             .collect();
         let ciphertext_hash = match kind {
             CommitteeKind::Cubes => self.sums[&snapshot.0],
-            CommitteeKind::AdHoc => B256::repeat_byte(0xad),
+            CommitteeKind::AdHoc => B256::from(*ContentId::of(b"output").digest()),
         };
         let committee = self.ids[usize::from(kind == CommitteeKind::AdHoc)];
         let answer = SealedAnswer {
