@@ -81,7 +81,7 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
     let force = args.force || args.out == Path::new("salus-demo");
     bundle::check_target(&args.out, force)?;
     if args.path.sealed() {
-        Sealed::planned(args)?;
+        sealed::holders::troubles(args)?;
     }
 
     // 1. ingest: read and code

@@ -7,6 +7,7 @@ use rand::RngCore;
 use rand::rngs::OsRng;
 use rustix::process::{Pid, Signal, kill_process};
 use salus_committee::config::CommitteeFile;
+use salus_committee::shape::CommitteeShape;
 use salus_contracts::primitives::hex;
 use serde_json::Value;
 use std::fs::{self, File};

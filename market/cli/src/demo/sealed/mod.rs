@@ -6,7 +6,7 @@ pub mod holders;
 mod intake;
 
 pub use ask::{ask_sealed, committee_error};
-use holders::{Trouble, trouble};
+use holders::{Trouble, troubles};
 
 use super::ask::Outcome;
 use super::cast::{Cast, chain_error};
@@ -26,7 +26,6 @@ use salus_circuits::keys::VerifyingKey;
 use salus_committee::Limits;
 use salus_committee::ledger::Ciphertexts as _;
 use salus_committee::service::Client as HolderClient;
-use salus_committee::shape::CommitteeShape;
 use salus_contracts::client::{CommitteeId, CommitteeKind, NewCommittee};
 use salus_contracts::devchain::{Server, ServerConfig};
 use salus_contracts::primitives::{Address, B256, hex};
