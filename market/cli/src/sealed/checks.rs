@@ -315,15 +315,17 @@ async fn gather(
 ) -> Result<Vec<(Identity, Upload, Attestation)>, CiphertextError> {
     let known =
         attestations::read(folder.inbox()).map_err(|e| unavailable("the attestations", e))?;
+    let digests: Vec<[u8; 32]> = people.iter().map(|s| members.included[&s.place]).collect();
     let mut found = Vec::with_capacity(people.len());
-    for seated in people {
-        let digest = members.included[&seated.place];
-        let upload = ciphertexts::upload(&own.blobs, digest).await?;
-        let attestation = known
-            .get(&digest)
-            .ok_or_else(|| unavailable("an attestation", "it was not handed in"))?;
+    let mut of = people.iter().zip(&digests);
+    ciphertexts::each_upload(&own.blobs, &digests, |upload| {
+        let missing = || unavailable("an attestation", "it was not handed in");
+        let (seated, digest) = of.next().ok_or_else(missing)?;
+        let attestation = known.get(digest).ok_or_else(missing)?;
         let identity = identity(&members.registry, seated, cube);
         found.push((identity, upload, attestation.clone()));
-    }
+        Ok(())
+    })
+    .await?;
     Ok(found)
 }

@@ -98,7 +98,12 @@ pub async fn take_in(
         .ok_or_else(|| failed("the roster", "the chain counted other members"))?;
 
     let start = Instant::now();
-    file_all(sealed, cast, &registry, codebook, &seated, codes, interrupt).await?;
+    let state = joined.client.dataset(joined.dataset).await;
+    let epoch = state.map_err(|e| super::chain_error(&e))?.epoch.0;
+    file_all(
+        sealed, cast, &registry, epoch, codebook, &seated, codes, interrupt,
+    )
+    .await?;
     let uploads = seated.len() * codebook.cubes().len();
     let seal_seconds = start.elapsed().as_secs_f64() / uploads.max(1) as f64;
     sealed.start().await?;
@@ -144,10 +149,12 @@ pub async fn take_in(
 }
 
 /// Encrypts and files every record once per cube.
+#[allow(clippy::too_many_arguments)]
 async fn file_all(
     sealed: &Sealed,
     cast: &Cast,
     registry: &Registry,
+    epoch: u32,
     codebook: &Codebook,
     seated: &[Seated],
     codes: &(dyn Fn((u32, u32)) -> Vec<u8> + Sync),
@@ -164,7 +171,7 @@ async fn file_all(
         list: &mut uploads,
         attestations: &mut private,
         issuer: &cast.issuer_signer,
-        epoch: 1,
+        epoch,
     };
     for (number, cube) in codebook.cubes().iter().enumerate() {
         let before = number * seated.len();
