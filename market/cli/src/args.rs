@@ -236,6 +236,9 @@ pub struct ServeArgs {
     /// Where to listen, if not at the address in the committee file.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
+    /// Seconds to wait for another holder before it counts as slow; large datasets take long to add up the first time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub patience: u64,
     /// INSECURE: give wrong values, to see the others notice. Refused in production mode.
     #[arg(long, hide = true)]
     pub insecure_lie: bool,

@@ -12,7 +12,7 @@ mod status;
 pub use accept::{committee_of, new_committee};
 pub use keygen::runtime;
 pub use keys::client_keys;
-pub use serve::BLOBS;
+pub use serve::{BLOBS, patient};
 
 use crate::adhoc::evaluator;
 use crate::args::CommitteeCommand;

@@ -26,6 +26,7 @@ use salus_contracts::client::{Chain, Client, Endpoint};
 use salus_contracts::sealed::committee_id;
 use salus_schema::codebook::Codebook;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// The folder of blobs in the public folder.
@@ -87,6 +88,7 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
             )?),
             None => Arc::new(PublicUploads {
                 client: client.clone(),
+                committee: id,
                 runtime: handle.clone(),
                 codebook: codebook.clone(),
                 list: args.public.clone(),
@@ -101,7 +103,7 @@ pub fn run(args: &ServeArgs, _json: bool) -> Result<(), CliError> {
             committee_id: id.0.0,
             listen,
             journal: args.key.dir.join("journal"),
-            limits: Limits::default(),
+            limits: patient(args.patience),
         };
         let ledger = ChainLedger::new(client, handle, kind, codebook);
         let surroundings = Surroundings {
@@ -155,6 +157,14 @@ fn evaluations(
             )
         },
     )
+}
+
+/// The usual limits, with this many seconds for another holder's reply.
+pub fn patient(seconds: u64) -> Limits {
+    Limits {
+        peer: Duration::from_secs(seconds.clamp(1, 3600)),
+        ..Limits::default()
+    }
 }
 
 /// Ctrl-C, or the signal with which services are stopped.

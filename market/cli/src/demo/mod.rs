@@ -156,7 +156,7 @@ async fn play(args: &DemoArgs) -> Result<Report, CliError> {
     let mut sealed = match committee {
         Some(made) => {
             let rpc = args.rpc.as_deref();
-            Some(Sealed::register(made, &cast, &joined, &source.codebook, rpc).await?)
+            Some(Sealed::register(made, &cast, &joined, &source.codebook, rpc, people).await?)
         }
         None => None,
     };

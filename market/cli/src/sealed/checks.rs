@@ -44,8 +44,8 @@ pub enum Check {
         from: u32,
         /// Position after the last, at most [`BATCH`] further.
         to: u32,
-        /// SHA-256 over the uploads' hashes in this order, hexadecimal: the coin is drawn for it.
-        uploads: String,
+        /// [`one_hot_subject`], hexadecimal: the coin is drawn for it.
+        subject: String,
     },
     /// That the uploads of a snapshot hold what its column commitments hold: one repetition of a custodian's link.
     Link {
@@ -77,10 +77,29 @@ pub fn word(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok()
 }
 
-/// The hash of uploads in order.
-pub fn uploads_hash(digests: &[[u8; 32]]) -> [u8; 32] {
+/// What fixes a batch before its coin is drawn: where it belongs, and every upload with its attestation.
+///
+/// Without the attestations in it, somebody who knows the coin could choose an attestation that makes the batch's relations
+/// zero for any upload.
+pub fn one_hot_subject<'a>(
+    members: &Members,
+    snapshot: u64,
+    cube: &[u8; 32],
+    from: u32,
+    batch: impl IntoIterator<Item = (&'a [u8; 32], &'a Attestation)>,
+) -> [u8; 32] {
     let mut hash = Sha256::new();
-    digests.iter().for_each(|digest| hash.update(digest));
+    hash.update(b"salus/v1/check/one-hot");
+    hash.update(members.registry.chain.to_be_bytes());
+    hash.update(members.registry.contract);
+    hash.update(members.registry.dataset.0.to_be_bytes());
+    hash.update(snapshot.to_be_bytes());
+    hash.update(cube);
+    hash.update(from.to_be_bytes());
+    for (digest, attestation) in batch {
+        hash.update(digest);
+        hash.update(Sha256::digest(attestation.to_bytes().as_slice()));
+    }
     hash.finalize().into()
 }
 
@@ -119,7 +138,13 @@ impl CheckFolder {
         if Sha256::digest(&bytes)[..] != id[..] {
             return Err(CiphertextError::UnknownCheck);
         }
-        serde_json::from_slice(&bytes).map_err(|_| CiphertextError::UnknownCheck)
+        let check: Check =
+            serde_json::from_slice(&bytes).map_err(|_| CiphertextError::UnknownCheck)?;
+        // One check has one file and so one id: limits are counted by id.
+        match serde_json::to_vec(&check) {
+            Ok(canonical) if canonical == bytes => Ok(check),
+            _ => Err(CiphertextError::UnknownCheck),
+        }
     }
 
     /// The folder itself.
@@ -270,10 +295,10 @@ pub async fn prepare(
             cube,
             from,
             to,
-            uploads,
+            subject,
         } => {
             let cube = word(&cube).ok_or(CiphertextError::UnknownCheck)?;
-            let subject = word(&uploads).ok_or(CiphertextError::UnknownCheck)?;
+            let subject = word(&subject).ok_or(CiphertextError::UnknownCheck)?;
             let known = own.members(dataset, snapshot, &cube).await?;
             let declared = own.cube(&cube).ok_or(CiphertextError::UnknownCheck)?;
             let range = from as usize..to as usize;
@@ -286,7 +311,8 @@ pub async fn prepare(
                 .ok_or(CiphertextError::UnknownCheck)?;
             let members = gather(own, folder, &known, people, &cube).await?;
             let digests: Vec<[u8; 32]> = people.iter().map(|s| known.included[&s.place]).collect();
-            if uploads_hash(&digests) != subject {
+            let batch = digests.iter().zip(members.iter().map(|(_, _, a)| a));
+            if one_hot_subject(&known, snapshot, &cube, from, batch) != subject {
                 return Err(CiphertextError::SumMismatch);
             }
             let deriver = Deriver::one_hot(declared.clone(), members)?;

@@ -10,7 +10,8 @@ use futures_util::{StreamExt, stream};
 use salus_blobs::{BlobError, BlobStore, ContentId};
 use salus_committee::adhoc::Evaluation;
 use salus_committee::ledger::{CiphertextError, Ciphertexts, Unavailable};
-use salus_contracts::client::{Client, DatasetId};
+use salus_contracts::client::{Client, CommitteeId, CommitteeKind, DatasetId, SnapshotId};
+use salus_contracts::primitives::B256;
 use salus_cubes::check::{Origin, Zero};
 use salus_cubes::sum::CubeSum;
 use salus_cubes::upload::Upload;
@@ -48,14 +49,16 @@ pub struct Kept {
     sums: Mutex<HashMap<Table, Arc<CubeSum>>>,
     /// Checks made ready, the latest last.
     ready: Mutex<Vec<([u8; 32], Arc<Ready>)>>,
-    /// The relations of the latest link, by its statement.
-    pub(super) link: Mutex<Option<(ContentId, Arc<Linked>)>>,
+    /// The relations of the latest link, by statement, proof and masks.
+    pub(super) link: Mutex<Option<(Vec<ContentId>, Arc<Linked>)>>,
 }
 
 /// Uploads that anyone can read, and the checks of them.
 pub struct PublicUploads {
     /// The contracts.
     pub client: Client,
+    /// The committee of this holder.
+    pub committee: CommitteeId,
     /// Where blocking calls wait; they come from threads outside of it.
     pub runtime: Handle,
     /// The dataset's codebook with its cubes.
@@ -153,6 +156,7 @@ impl PublicUploads {
         let unknown = || CiphertextError::UnknownSnapshot { dataset, snapshot };
         let registry = self.registry(dataset).ok_or_else(unknown)?;
         let number = u32::try_from(snapshot).map_err(|_| unknown())?;
+        self.serves(registry.dataset, number).await?;
         let roster = gather::roster(&self.client, registry.dataset).await;
         let roster = roster.map_err(|e| unavailable("the chain", e))?;
         let seated = roster.at(number).ok_or_else(unknown)?;
@@ -165,6 +169,22 @@ impl PublicUploads {
         });
         keep(&mut lock(&self.kept.members), table, made.clone());
         Ok(made)
+    }
+
+    /// The dataset has this codebook and named this holder's committee for the snapshot: nobody else's ciphertexts under the
+    /// same key are touched, neither added up nor checked.
+    async fn serves(&self, dataset: DatasetId, snapshot: u32) -> Result<(), CiphertextError> {
+        let chain = |e| unavailable("the chain", e);
+        let state = self.client.dataset(dataset).await.map_err(chain)?;
+        let id = SnapshotId(snapshot);
+        let kind = CommitteeKind::Cubes;
+        let named = self.client.committee_of(dataset, id, kind).await;
+        let ours = state.schema_hash == B256::from(self.codebook.hash())
+            && named.map_err(chain)? == Some(self.committee);
+        ours.then_some(()).ok_or(CiphertextError::UnknownSnapshot {
+            dataset: u64::from(dataset.0),
+            snapshot: u64::from(snapshot),
+        })
     }
 
     async fn add_up(

@@ -62,11 +62,16 @@ pub async fn prepare(
     repetition: u32,
 ) -> Result<Ready, CiphertextError> {
     let kept = ciphertexts::lock(&own.kept.link).clone();
+    let parts: Vec<ContentId> = [statement, proof]
+        .into_iter()
+        .chain(masks)
+        .copied()
+        .collect();
     let linked = match kept {
-        Some((of, linked)) if of == *statement => linked,
+        Some((of, linked)) if of == parts => linked,
         _ => {
             let made = Arc::new(verified(own, statement, proof, masks).await?);
-            *ciphertexts::lock(&own.kept.link) = Some((*statement, made.clone()));
+            *ciphertexts::lock(&own.kept.link) = Some((parts, made.clone()));
             made
         }
     };
@@ -95,6 +100,11 @@ async fn verified(
     let cube = own.cube(&context.cube).ok_or(WRONG)?;
     let here = context.chain_id == known.registry.chain
         && context.contract == known.registry.contract.into_array()
+        && announcement.modulus() == cube.modulus().modulus()
+        && announcement
+            .columns()
+            .iter()
+            .eq(cube.columns().iter().map(|c| &c.0))
         && masks.len() == REPETITIONS;
     let places = known.included.iter();
     let about = uploads_hash(places.map(|((c, s), digest)| (*c, *s, *digest)));

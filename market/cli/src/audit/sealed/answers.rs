@@ -255,8 +255,8 @@ fn from_cube(
             finding.re_executed.push(Part::LinkProof);
             finding.attested.extend([Part::LinkOpening, Part::LinkCoin]);
         }
-        Some(_) => finding.unchecked.push(Part::LinkProof),
-        None => {}
+        // Without a link nothing connects the ciphertexts with the commitments: that is worse, not better.
+        Some(_) | None => finding.unchecked.push(Part::LinkProof),
     }
 }
 

@@ -117,10 +117,10 @@ impl SealedFinding {
                 "the opening: the signatures vouch for it, nobody can repeat it without the holders' keys".to_owned()
             }
             Part::UploadChecks => {
-                "that every upload encrypts exactly one cell: only the holders can check it".to_owned()
+                "that every upload encrypts exactly one cell: only the holders can check it, and the bundle holds no signature that they did".to_owned()
             }
             Part::LinkOpening => {
-                "that the forms of the custodian's link open to zero: only the holders can check it"
+                "that the forms of the custodian's link open to zero: only the holders can check it, and the bundle holds no signature that they did"
                     .to_owned()
             }
             Part::LinkCoin => {

@@ -7,7 +7,7 @@ use super::{Sealed, failed};
 use crate::error::{CliError, Kind};
 use crate::progress::{Interrupt, Stage};
 use crate::sealed::attestations::{self, AttestationWriter};
-use crate::sealed::checks::{BATCH, Check, CheckFolder, Ready, uploads_hash};
+use crate::sealed::checks::{BATCH, Check, CheckFolder, Ready, one_hot_subject};
 use crate::sealed::ciphertexts::{self, PublicUploads};
 use crate::sealed::gather::{self, Registry};
 use crate::sealed::link;
@@ -231,7 +231,8 @@ async fn check_all(
             }
             let people = &seated[from..seated.len().min(from + BATCH as usize)];
             let digests: Vec<[u8; 32]> = people.iter().map(|s| known.included[&s.place]).collect();
-            let subject = uploads_hash(&digests);
+            let batch = digests.iter().filter_map(|d| Some((d, attested.get(d)?)));
+            let subject = one_hot_subject(&known, snapshot, &id, from as u32, batch);
             let (drawn, seeds) = coin(sealed, subject).await?;
             let filed = folder.file(&Check::OneHot {
                 dataset,
@@ -239,7 +240,7 @@ async fn check_all(
                 cube: hex::encode(id),
                 from: from as u32,
                 to: (from + people.len()) as u32,
-                uploads: hex::encode(subject),
+                subject: hex::encode(subject),
             });
             let filed = filed.map_err(|e| failed("a check", e))?;
             let mut held = Vec::with_capacity(people.len());
@@ -289,7 +290,10 @@ async fn check_all(
 }
 
 fn checking(error: &CheckError<ClientError>) -> CliError {
-    failed("the check", error)
+    match error {
+        CheckError::Opener(why) => failed("the check", why),
+        other => failed("the check", other),
+    }
 }
 
 /// One cube's link between ciphertexts and commitments, made by the custodian and opened by the committee.

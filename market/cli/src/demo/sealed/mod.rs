@@ -14,7 +14,7 @@ use super::join::{Cohort, Dataset};
 use crate::args::DemoArgs;
 use crate::bundle::keys::{write_basis, write_keys};
 use crate::bundle::sealed::{CommitteeEntry, LinkEntry, SealedBundle, SumEntry};
-use crate::committee::{BLOBS, client_keys, new_committee};
+use crate::committee::{BLOBS, client_keys, new_committee, patient};
 use crate::error::{CliError, Kind};
 use crate::progress::Stage;
 use crate::sealed::ciphertexts::{Kept, PublicUploads};
@@ -23,7 +23,6 @@ use holders::Holders;
 use salus_blobs::BlobStore;
 use salus_circuits::commitment::CommitmentKey;
 use salus_circuits::keys::VerifyingKey;
-use salus_committee::Limits;
 use salus_committee::ledger::Ciphertexts as _;
 use salus_committee::service::Client as HolderClient;
 use salus_contracts::client::{CommitteeId, CommitteeKind, NewCommittee};
@@ -59,6 +58,8 @@ pub struct Sealed {
     pub key: PublicKey,
     clients: Vec<HolderClient>,
     troubles: Vec<(usize, Trouble)>,
+    /// Seconds to wait for a holder.
+    patience: u64,
 }
 
 fn failed(what: &str, reason: impl std::fmt::Display) -> CliError {
@@ -148,6 +149,7 @@ impl Sealed {
         joined: &Dataset,
         codebook: &Codebook,
         rpc: Option<&str>,
+        people: usize,
     ) -> Result<Self, CliError> {
         let Made {
             root,
@@ -199,12 +201,14 @@ impl Sealed {
             .await
             .map_err(chain)?;
 
+        // The first request about a snapshot waits until a holder has read all its members.
+        let patience = 10 + people as u64 / 250;
         let own = client_keys(&holders.market_dir(), holders.passphrase())?;
         let clients: Result<Vec<_>, _> = holders
             .file()
             .holders
             .iter()
-            .map(|entry| HolderClient::new(&own.identity, entry, Limits::default()))
+            .map(|entry| HolderClient::new(&own.identity, entry, patient(patience)))
             .collect();
         stage.end(&format!("committee {}", id.0));
         Ok(Self {
@@ -217,6 +221,7 @@ impl Sealed {
             id,
             key,
             troubles,
+            patience,
         })
     }
 
@@ -244,6 +249,7 @@ impl Sealed {
     fn view(&self, joined: &Dataset, codebook: &Codebook) -> Result<PublicUploads, CliError> {
         Ok(PublicUploads {
             client: joined.client.clone(),
+            committee: self.id,
             runtime: tokio::runtime::Handle::current(),
             codebook: Arc::new(codebook.clone()),
             list: self.public(),
@@ -263,6 +269,7 @@ impl Sealed {
             ("--codebook", root.join("codebook.toml")),
             ("--public", public),
             ("--inbox", inbox),
+            ("--patience", PathBuf::from(self.patience.to_string())),
         ];
         let arguments: Vec<(&str, &Path)> =
             arguments.iter().map(|(n, p)| (*n, p.as_path())).collect();
