@@ -38,7 +38,7 @@ use crate::layout::Layout;
 use crate::parameters::{
     Gadget, KEYSWITCH, RING, RING_NOISE_LOG, SLOT_LOG, SMALL, SMALL_NOISE_LOG, SUMMING,
 };
-use crate::rotate::native;
+use crate::rotate::{fix_transform, native};
 
 /// Dimension of the key under which squashed results are opened, over 2^128.
 pub const SQUASHED_DIMENSION: usize = 4096;
@@ -158,6 +158,7 @@ impl Drop for CeremonySecrets {
 
 impl CeremonySecrets {
     pub(crate) fn new(rng: &mut impl CryptoRngCore) -> Self {
+        fix_transform();
         let mut secret =
             SecretRandomGenerator::<DefaultRandomGenerator>::new(InjectedSeeder(rng).seed());
         Self {
@@ -451,6 +452,7 @@ impl ServerKeys {
     /// If reading fails, the bytes do not decode within [`MAX_SERVER_BYTES`], a key has other dimensions or the hash is
     /// another one.
     pub fn read_from(input: impl Read, pinned: [u8; 32]) -> Result<Self, KeyError> {
+        fix_transform();
         let mut input = HashReader::new(input.take(MAX_SERVER_BYTES));
         let mut magic = [0; 8];
         input.read_exact(&mut magic)?;

@@ -3,14 +3,19 @@
 //! Both are bit-equal to tfhe's one-by-one functions: the keyswitch is integer arithmetic, and the rotation applies the
 //! same products in the same order to each ciphertext.
 
+use std::sync::Once;
+
 use aligned_vec::{AVec, avec};
 use pulp::{Arch, Simd, WithSimd};
 use tfhe::core_crypto::algorithms::polynomial_algorithms::polynomial_wrapping_monic_monomial_div;
 use tfhe::core_crypto::fft_impl::fft64::c64;
 use tfhe::core_crypto::fft_impl::fft64::crypto::bootstrap::blind_rotate_assign_scratch;
 use tfhe::core_crypto::fft_impl::fft64::crypto::ggsw::FourierGgswCiphertextView;
+use tfhe::core_crypto::fft_impl::fft64::math::fft::setup_custom_fft_plan;
 use tfhe::core_crypto::fft_impl::fft64::math::polynomial::FourierPolynomialMutView;
 use tfhe::core_crypto::prelude::*;
+use tfhe_fft::ordered::FftAlgo;
+use tfhe_fft::unordered::{Method, Plan};
 
 use crate::parameters::RING;
 
@@ -37,6 +42,22 @@ pub(crate) struct Rotator {
     term: AVec<u64>,
     term_transform: AVec<c64>,
     product: AVec<c64>,
+}
+
+/// Fixes the transform of the ring's degree for this process, before the first key is made or read.
+///
+/// The library takes the algorithm that it finds fastest when it starts; two processes then round differently, and two
+/// honest evaluators differ.
+pub(crate) fn fix_transform() {
+    static FIXED: Once = Once::new();
+    FIXED.call_once(|| {
+        let size = RING / 2;
+        let method = Method::UserProvided {
+            base_algo: FftAlgo::Dif4,
+            base_n: size,
+        };
+        setup_custom_fft_plan(Plan::new(size, method));
+    });
 }
 
 impl Rotator {
