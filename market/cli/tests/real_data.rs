@@ -283,3 +283,35 @@ fn every_expected_figure_of_nhefs_is_proven_exactly() {
 fn every_expected_figure_of_heart_cleveland_is_proven_exactly() {
     check("heart_cleveland", "heart_cleveland/heart_disease.tab", None);
 }
+
+#[test]
+fn nhefs_on_ciphertexts_equals_proven_and_clear_text() {
+    let Some(dir) = shared() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("bundle");
+    let data = dir.join("nhefs/nhefs.csv");
+    let run = salus(["demo", "--json", "--path", "both", "--person-key", "seqn"])
+        .arg("--data")
+        .arg(data)
+        .arg("--out")
+        .arg(out)
+        .args(["--sql", "SELECT qsmk, COUNT(*) FROM t GROUP BY qsmk"])
+        .args([
+            "--sql",
+            "SELECT sex, AVG(age), VAR_SAMP(age) FROM t WHERE qsmk = 1 GROUP BY sex",
+        ])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{stderr}");
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(report["paths_agree"], true);
+    assert_eq!(report["audit"], "ok");
+    let queries = report["queries"].as_array().unwrap();
+    assert_eq!(queries.len(), 4, "two questions, both ways");
+    assert!(queries.iter().all(|q| q["clear_text_equal"] == true));
+    // Counts that other engines gave.
+    let rows = queries[1]["rows"].as_array().unwrap();
+    let counts: Vec<u64> = rows.iter().map(|r| r["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1201, 428]);
+}

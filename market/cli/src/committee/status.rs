@@ -49,26 +49,24 @@ pub fn run(args: &StatusArgs, as_json: bool) -> Result<(), CliError> {
             }
         });
     }
-    let enough = alive >= usize::from(file.threshold);
-    if as_json {
-        output::json(&json!({"holders": found, "answering": alive, "threshold": file.threshold}))?;
-    } else {
+    let verdict = (alive < usize::from(file.threshold)).then(|| {
+        CliError::new(
+            Kind::TryAgain,
+            "too_few_holders",
+            format!("{alive} holders answer and {} are needed", file.threshold),
+            "Start the others, or ask their operators.",
+        )
+    });
+    if !as_json {
         output::text(&text(&found, alive, file.threshold))?;
+        return verdict.map_or(Ok(()), Err);
     }
-    if enough {
-        return Ok(());
+    let mut document = json!({"holders": found, "answering": alive, "threshold": file.threshold});
+    if let Some(error) = &verdict {
+        document["error"] = error.document()["error"].take();
     }
-    let error = CliError::new(
-        Kind::TryAgain,
-        "too_few_holders",
-        format!("{alive} holders answer and {} are needed", file.threshold),
-        "Start the others, or ask their operators.",
-    );
-    Err(if as_json {
-        error.after_document()
-    } else {
-        error
-    })
+    output::json(&document)?;
+    verdict.map_or(Ok(()), |error| Err(error.after_document()))
 }
 
 fn text(found: &[Value], alive: usize, threshold: u8) -> String {
