@@ -1,4 +1,5 @@
 //! Blobs are found by content, and a changed byte is found out.
+#![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
