@@ -247,7 +247,8 @@ pub struct Limits {
     pub frame: Duration,
     /// For the next request on an open connection.
     pub idle: Duration,
-    /// For another holder's reply; later ones are reported as slow.
+    /// For another holder's reply; later ones are reported as slow. To be the same at all holders, who derive from it
+    /// when to say that they need more time.
     pub peer: Duration,
     /// Connections at a time.
     pub connections: usize,

@@ -138,8 +138,9 @@ pub enum Request {
     Sums(Opening, Vec<Values>),
     /// Sign the answer that these counts and sums give. Holders.
     Sign(Opening, Vec<Values>, Vec<Values>),
-    /// Whether these are the hashes of the partials that the asked holder gave. Holders.
-    Vouch(Opening, Phase, Vec<(SubsetIndex, [u8; 32])>),
+    /// Whether these are the hashes of the asked holder's partials; with sums, the counts that let them out, one list per
+    /// subset, else nothing. Holders.
+    Vouch(Opening, Phase, Vec<Values>, Vec<(SubsetIndex, [u8; 32])>),
     /// Open one form of an upload check, as leader: zero or not. Clients.
     Check(CheckRequest),
     /// Partial of one form of an upload check. Holders.
@@ -163,7 +164,7 @@ pub enum Reply {
     Partials(Vec<Values>),
     /// To [`Request::Sign`].
     Signature(Signature),
-    /// To [`Request::Vouch`]: the subsets for which the holder gave something else; `None` when it gave nothing.
+    /// To [`Request::Vouch`]: the subsets for which the holder has something else; `None` when it is still computing.
     Vouched(Option<Vec<SubsetIndex>>),
     /// To [`Request::Check`]: true when the form is zero.
     Verdict(bool),
@@ -290,7 +291,7 @@ impl Wire for Request {
             1 | 2 => OPENING,
             3 => OPENING + PARTIALS,
             4 => OPENING + 2 * PARTIALS,
-            5 => OPENING + MAX_SUBSETS * 40,
+            5 => OPENING + PARTIALS + MAX_SUBSETS * 40,
             6 | 7 => KIB + 5 * MAX_EXCLUDED + 32 * MAX_SUBSETS,
             8 => 16 * MIB,
             9 | 10 => 64,

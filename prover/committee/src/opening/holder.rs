@@ -56,14 +56,16 @@ pub trait Holder: Send + Sync {
         sums: &[Values],
     ) -> Result<Signature, Refusal>;
 
-    /// The subsets for which it gave other partials than these; `None` if it gave none for this opening.
+    /// The subsets for which its partials are others than these; what it did not give yet, it computes, as if asked for it.
+    /// `counts` are those that let the sums out, one list per subset; for [`Phase::Counts`] none.
     ///
     /// # Errors
-    /// Why it does not say.
+    /// Why it does not say: why it would not give partials.
     fn vouch(
         &self,
         opening: &Opening,
         phase: Phase,
+        counts: &[Values],
         hashes: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal>;
 
@@ -241,6 +243,24 @@ impl KeyHolder {
         Ok(question)
     }
 
+    /// The hashes of the partials that it gave for an opening, one per subset of the holder.
+    pub(crate) fn given(
+        &self,
+        opening: &Opening,
+        phase: Phase,
+    ) -> Result<Option<Vec<[u8; 32]>>, Refusal> {
+        let query = &opening.request.query;
+        let records = self.journal().query(query).map_err(unavailable)?;
+        let asked = asked(opening);
+        let Some(counts) = records.counts.filter(|record| record.asked == asked) else {
+            return Ok(None);
+        };
+        Ok(match phase {
+            Phase::Counts => Some(counts.partials),
+            Phase::Sums => records.sums.map(|record| record.partials),
+        })
+    }
+
     fn journal(&self) -> MutexGuard<'_, Journal> {
         // Every change is on disk or did not happen: a panic elsewhere leaves nothing half done.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
@@ -358,7 +378,7 @@ impl KeyHolder {
             Some(before) if before == record => {}
             Some(_) => return Err(differently("the query was opened with other contents")),
             None => {
-                spend(&mut journal, self.key_id(question)?, question.cost(places))?;
+                spend(&mut journal, self.key_id(question)?, question.counts_cost())?;
                 let record = Record::Counts(record);
                 journal.append(query, &record).map_err(unavailable)?;
             }
@@ -388,7 +408,11 @@ impl KeyHolder {
             Some(before) if before == record => {}
             Some(_) => return Err(differently("the sums were opened for other counts")),
             None => {
-                spend(&mut journal, self.key_id(question)?, question.cost(places))?;
+                spend(
+                    &mut journal,
+                    self.key_id(question)?,
+                    question.sums_cost(&release),
+                )?;
                 let record = Record::Sums(record);
                 journal.append(query, &record).map_err(unavailable)?;
             }
@@ -469,20 +493,21 @@ impl Holder for KeyHolder {
         &self,
         opening: &Opening,
         phase: Phase,
+        counts: &[Values],
         hashes: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
         // Says of what it gave only whether it equals what the asker has: no check of the query is needed.
-        let query = &opening.request.query;
-        let records = self.journal().query(query).map_err(unavailable)?;
-        let asked = asked(opening);
-        let given = records.counts.filter(|record| record.asked == asked);
-        let own = match (given, phase) {
-            (None, _) => None,
-            (Some(record), Phase::Counts) => Some(record.partials),
-            (Some(_), Phase::Sums) => records.sums.map(|record| record.partials),
-        };
-        let Some(own) = own else {
-            return Ok(None);
+        let own = match self.given(opening, phase)? {
+            Some(own) => own,
+            // A leader that passed this holder over must not be rid of its voice.
+            None => {
+                let question = self.checked(opening)?;
+                let partials = match phase {
+                    Phase::Counts => self.open_counts(&question)?,
+                    Phase::Sums => self.open_sums(&question, counts)?,
+                };
+                self.hashes(&partials)
+            }
         };
         let own: BTreeMap<SubsetIndex, [u8; 32]> = self
             .subsets()

@@ -1,7 +1,6 @@
 //! A funded question: what the chain says of it, what is opened for it, and what is released.
 
 use salus_cubes::open::{self, CentredBinomial};
-use salus_cubes::parameters::NoiseModel;
 use salus_schema::answer::{Decoder, PassValues};
 use salus_schema::cube::Form;
 use salus_schema::plan::{Image, MOMENTS, Plan, VALUES};
@@ -293,14 +292,24 @@ impl Question {
         }
     }
 
+    /// What opening the counts costs of the flooding budget, in nats.
+    pub fn counts_cost(&self) -> f64 {
+        self.cost(&self.counts)
+    }
+
+    /// What opening the sums that the counts let out costs of it.
+    pub fn sums_cost(&self, release: &Release) -> f64 {
+        self.cost(&release.sums)
+    }
+
     /// What opening these places costs of the flooding budget.
-    pub(super) fn cost(&self, places: &[Place]) -> f64 {
+    fn cost(&self, places: &[Place]) -> f64 {
         match &self.source {
             Source::Cube { sum, flooding, .. } => {
-                let model = NoiseModel::new(flooding.subsets());
                 let members = u64::from(sum.members());
                 let cost = |place: &Place| match self.opened(*place) {
-                    Opened::Form(form) => flooding.cost(model.form_variance(form, members)),
+                    // Who asks chooses the form, after the key was made.
+                    Opened::Form(form) => flooding.form_cost(form, members),
                     Opened::Number(..) => 0.0,
                 };
                 places.iter().map(cost).sum()

@@ -1,5 +1,6 @@
 //! Connections to one server: dialled when needed, kept while they work.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,12 @@ pub enum CallError {
     #[error("no reply in time")]
     Slow,
     #[error("cannot be reached: {reason}")]
-    Unreachable { reason: String },
+    Unreachable {
+        /// What went wrong.
+        reason: String,
+        /// True when somebody took the connection and then ended it.
+        connected: bool,
+    },
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
@@ -89,19 +95,26 @@ impl Connection {
     }
 
     async fn dial(&self) -> Result<Stream, CallError> {
-        let unreachable = |reason: String| CallError::Unreachable { reason };
+        let unreachable = |connected: bool| {
+            move |error: io::Error| CallError::Unreachable {
+                reason: error.to_string(),
+                connected,
+            }
+        };
         let name = ServerName::try_from(SERVER_NAME).expect("a constant host name");
         let dial = async {
-            let socket = TcpStream::connect(&self.address).await?;
-            socket.set_nodelay(true)?;
+            let socket = TcpStream::connect(&self.address)
+                .await
+                .map_err(unreachable(false))?;
+            socket.set_nodelay(true).map_err(unreachable(true))?;
             TlsConnector::from(self.tls.clone())
                 .connect(name, socket)
                 .await
+                .map_err(unreachable(true))
         };
         timeout(self.limits.handshake, dial)
             .await
             .map_err(|_| CallError::Slow)?
-            .map_err(|error| unreachable(error.to_string()))
     }
 
     async fn exchange(

@@ -276,12 +276,12 @@ impl Party {
         failed.get(check).copied().unwrap_or(0)
     }
 
-    /// Holders that are to be asked about a leader's partials: all but the leader and this one.
-    pub(super) fn witnesses(&self, leader: HolderIndex) -> BTreeSet<HolderIndex> {
+    /// Holders that are to be asked about a leader's partials: all but the leader, if one is named, and this one.
+    pub(super) fn witnesses(&self, leader: Option<HolderIndex>) -> BTreeSet<HolderIndex> {
         self.peers
             .keys()
             .copied()
-            .filter(|peer| *peer != leader)
+            .filter(|peer| Some(*peer) != leader)
             .collect()
     }
 }

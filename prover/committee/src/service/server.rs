@@ -258,7 +258,7 @@ impl Party {
             }
             (Caller::Peer(leader), Request::Sums(opening, counts)) => {
                 match self
-                    .cross_check(leader, &opening, Phase::Counts, &counts)
+                    .cross_check(Some(leader), &opening, Phase::Counts, &[], &counts)
                     .await
                 {
                     Ok(()) => blocking(move || partials(holder.sums(&opening, &counts))).await,
@@ -274,9 +274,10 @@ impl Party {
                     Err(refusal) => Err(refusal),
                 }
             }
-            (Caller::Peer(_), Request::Vouch(opening, phase, hashes)) => {
-                blocking(move || holder.vouch(&opening, phase, &hashes).map(Reply::Vouched)).await
-            }
+            (Caller::Peer(_), Request::Vouch(opening, phase, counts, hashes)) => self
+                .vouch(opening, phase, counts, hashes)
+                .await
+                .map(Reply::Vouched),
             (Caller::Peer(_), Request::ZeroPartial(request)) => {
                 blocking(move || partials(holder.zero_partial(&request))).await
             }
@@ -292,12 +293,14 @@ impl Party {
         counts: &[crate::message::Values],
         sums: &[crate::message::Values],
     ) -> Result<(), Refusal> {
-        self.cross_check(leader, opening, Phase::Counts, counts)
+        let leader = Some(leader);
+        self.cross_check(leader, opening, Phase::Counts, &[], counts)
             .await?;
         if sums.iter().all(|list| list.0.is_empty()) {
             return Ok(());
         }
-        self.cross_check(leader, opening, Phase::Sums, sums).await
+        self.cross_check(leader, opening, Phase::Sums, counts, sums)
+            .await
     }
 }
 

@@ -41,9 +41,9 @@ macro_rules! honest_otherwise {
     };
     (@ vouch) => {
         fn vouch(
-            &self, opening: &Opening, phase: Phase, hashes: &[(SubsetIndex, [u8; 32])],
+            &self, opening: &Opening, phase: Phase, counts: &[Values], hashes: &[(SubsetIndex, [u8; 32])],
         ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
-            self.honest.vouch(opening, phase, hashes)
+            self.honest.vouch(opening, phase, counts, hashes)
         }
     };
     (@ zero_partial) => {
@@ -131,6 +131,7 @@ impl Holder for Equivocator {
         &self,
         _opening: &Opening,
         _phase: Phase,
+        _counts: &[Values],
         hashes: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
         Ok(Some(hashes.iter().map(|(subset, _)| *subset).collect()))
@@ -164,6 +165,35 @@ impl Holder for Slow {
     }
 }
 
+/// Answers the leader, and does not vouch until its [`Patience`] ends.
+pub struct Mute {
+    pub honest: Arc<dyn Holder>,
+    wait: Mutex<Receiver<()>>,
+}
+
+impl Mute {
+    pub fn new(honest: Arc<dyn Holder>) -> (Self, Patience) {
+        let (sender, receiver) = channel();
+        let wait = Mutex::new(receiver);
+        (Self { honest, wait }, Patience(sender))
+    }
+}
+
+impl Holder for Mute {
+    honest_otherwise!(status, counts, sums, sign, zero_partial);
+
+    fn vouch(
+        &self,
+        opening: &Opening,
+        phase: Phase,
+        counts: &[Values],
+        hashes: &[(SubsetIndex, [u8; 32])],
+    ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
+        let _ = self.wait.lock().unwrap().recv();
+        self.honest.vouch(opening, phase, counts, hashes)
+    }
+}
+
 /// Refuses everything.
 pub struct Dead {
     pub honest: Arc<dyn Holder>,
@@ -192,6 +222,7 @@ impl Holder for Dead {
         &self,
         _: &Opening,
         _: Phase,
+        _: &[Values],
         _: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
         gone()

@@ -33,7 +33,12 @@ fn requests() -> Vec<Request> {
         Request::Counts(opening()),
         Request::Sums(opening(), values.clone()),
         Request::Sign(opening(), values.clone(), values),
-        Request::Vouch(opening(), Phase::Sums, vec![(SubsetIndex(300), [6; 32])]),
+        Request::Vouch(
+            opening(),
+            Phase::Sums,
+            vec![Values(vec![4; 2])],
+            vec![(SubsetIndex(300), [6; 32])],
+        ),
         Request::ZeroPartial(CheckRequest {
             check: [7; 32],
             target: ZeroTarget::Subset {

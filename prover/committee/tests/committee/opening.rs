@@ -10,9 +10,11 @@ use salus_committee::noise::NoisePolicy;
 use salus_committee::opening::{Failure, Holder, KeyHolder, agree};
 use salus_committee::refusal::{Refusal, RefusalCode};
 use salus_committee::shape::HolderIndex;
+use salus_cubes::parameters::{Flooding, FloodingBudget, Room};
+use salus_schema::cube::{Form, forms};
 
 use crate::adversary::{BiasedFlooder, Liar, Replayer};
-use crate::world::{World, expected, question, released};
+use crate::world::{PEOPLE, World, expected, question, released};
 
 pub const GROUPS: &str =
     "SELECT quit, COUNT(*), AVG(age), STDDEV_SAMP(age) FROM smokers GROUP BY quit";
@@ -134,6 +136,52 @@ fn asking_again_gives_the_same_bytes_and_spends_nothing() {
     // Another query with the same form gets the same flooding: nothing can be averaged.
     let (other, _) = world.fund(2, GROUPS);
     assert_eq!(holder.counts(&world.opening(&other)).unwrap(), first);
+}
+
+#[test]
+fn openings_cost_what_forms_chosen_with_the_key_in_sight_cost() {
+    let world = World::new(4, 2);
+    let (request, plan) = world.fund(1, "SELECT AVG(age), STDDEV_SAMP(age) FROM smokers");
+    let opening = world.opening(&request);
+    let cube = crate::world::cube();
+    let opened = forms(&cube, &plan, PEOPLE as u64).unwrap();
+    let subsets = world.shape.subset_count() as u32;
+    let flooding = Flooding::new(subsets, Room::Value(cube.modulus()));
+    let cost_of = |form: &Form| flooding.form_cost(form, PEOPLE as u64);
+    let honest = world.holders();
+    let counts: f64 = opened
+        .passes
+        .iter()
+        .flat_map(|p| &p.counts)
+        .map(cost_of)
+        .sum();
+    let sums: f64 = opened
+        .passes
+        .iter()
+        .flat_map(|p| p.sums.iter().flatten())
+        .map(cost_of)
+        .sum();
+    let question = honest[0].question(&request).unwrap();
+    assert!(counts > 0.0);
+    assert!((question.counts_cost() / counts - 1.0).abs() < 1e-9);
+
+    let answers: BTreeMap<_, _> = honest
+        .iter()
+        .map(|h| (h.index(), h.counts(&opening).unwrap()))
+        .collect();
+    let values = agree(world.shape, &answers).unwrap().values;
+    let release = question.release(&values).unwrap();
+    assert!((question.sums_cost(&release) / sums - 1.0).abs() < 1e-9);
+
+    // With sixty people both cost less than the least that is counted, and that is spent.
+    let least = FloodingBudget::LIMIT / (1u64 << 50) as f64;
+    honest[0].sums(&opening, &values).unwrap();
+    let spent = honest[0].status().cube.unwrap().budget_spent * FloodingBudget::LIMIT;
+    let expected = counts.max(least) + sums.max(least);
+    assert!(
+        (spent / expected - 1.0).abs() < 1e-9,
+        "{spent:e} of {expected:e}"
+    );
 }
 
 fn refusal(world: &World, request: &OpenRequest) -> RefusalCode {
