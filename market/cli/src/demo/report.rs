@@ -118,11 +118,12 @@ pub fn text(report: &Value) -> String {
         if query["path"] == "ad-hoc" {
             let _ = writeln!(
                 out,
-                "  ad-hoc: evaluated on ciphertexts in {:.1} s, opened by the committee in {:.2} s, {} signatures, verified on chain for {} gas; {equal} the clear text\n",
+                "  ad-hoc: evaluated on ciphertexts in {:.1} s, opened by the committee in {:.2} s, {} signatures, verified on chain for {} gas; {equal} the clear text{}\n",
                 query["evaluate_seconds"].as_f64().unwrap_or_default(),
                 query["open_seconds"].as_f64().unwrap_or_default(),
                 query["signatures"],
                 query["gas"]["answer"],
+                trouble_lines(query),
             );
             continue;
         }
@@ -188,14 +189,9 @@ pub fn text(report: &Value) -> String {
     out
 }
 
-fn sealed_line(query: &Value, equal: &str) -> String {
-    let mut out = format!(
-        "  sealed: opened from {} cells by the committee in {:.2} s, {} signatures, verified on chain for {} gas; {equal} the clear text",
-        query["cells"],
-        query["open_seconds"].as_f64().unwrap_or_default(),
-        query["signatures"],
-        query["gas"]["answer"],
-    );
+/// What befell holders while a query was opened.
+fn trouble_lines(query: &Value) -> String {
+    let mut out = String::new();
     for (name, what) in [
         ("liars", "gave wrong values and was overruled"),
         ("slow", "was too slow"),
@@ -205,6 +201,18 @@ fn sealed_line(query: &Value, equal: &str) -> String {
             let _ = write!(out, "\n  holder {holder} {what}");
         }
     }
+    out
+}
+
+fn sealed_line(query: &Value, equal: &str) -> String {
+    let mut out = format!(
+        "  sealed: opened from {} cells by the committee in {:.2} s, {} signatures, verified on chain for {} gas; {equal} the clear text",
+        query["cells"],
+        query["open_seconds"].as_f64().unwrap_or_default(),
+        query["signatures"],
+        query["gas"]["answer"],
+    );
+    out += &trouble_lines(query);
     out
 }
 

@@ -118,8 +118,17 @@ pub async fn ask(
     let troubled = |list: &[salus_committee::shape::HolderIndex]| -> Vec<u64> {
         list.iter().map(|holder| u64::from(holder.0) + 1).collect()
     };
+    let notes: String = [
+        ("lied", &report.liars),
+        ("too slow", &report.slow),
+        ("dead", &report.dead),
+    ]
+    .into_iter()
+    .filter(|(_, list)| !list.is_empty())
+    .map(|(what, list)| format!("; {what}: holder {:?}", troubled(list)))
+    .collect();
     stage.end(&format!(
-        "{} signatures, {} gas, {} the clear text",
+        "{} signatures, {} gas, {} the clear text{notes}",
         signed.signatures.len(),
         accepted.gas_used,
         if equal { "equals" } else { "DIFFERS from" },
