@@ -46,9 +46,10 @@ impl Holder for Liar {
         &self,
         opening: &Opening,
         phase: Phase,
+        counts: &[Values],
         hashes: &[(SubsetIndex, [u8; 32])],
     ) -> Result<Option<Vec<SubsetIndex>>, Refusal> {
-        self.0.vouch(opening, phase, hashes)
+        self.0.vouch(opening, phase, counts, hashes)
     }
 
     fn coin_seeds(&self, subject: &[u8; 32]) -> Result<Vec<Values>, Refusal> {
