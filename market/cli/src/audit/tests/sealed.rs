@@ -108,8 +108,10 @@ fn the_report_says_what_was_done_again_and_what_rests_on_trust() {
     assert!(again.iter().all(|part| first.re_executed.contains(part)));
     assert!(first.re_executed.contains(&Part::LinkProof));
     assert!(first.attested.contains(&Part::LinkOpening));
+    assert!(first.unchecked.is_empty());
+    // Nothing connects the second snapshot's ciphertexts with commitments.
+    assert_eq!(second.unchecked, [Part::LinkProof]);
     for finding in [first, second] {
-        assert!(finding.unchecked.is_empty());
         assert_eq!(finding.cube.as_deref(), Some("`habits`"));
     }
     assert_eq!((first.uploads, first.signers.len()), (Some(100), 2));
@@ -384,8 +386,14 @@ fn links_are_about_this_chain_these_uploads_and_these_commitments() {
         *bytes.last_mut().unwrap() ^= 1;
         link.statement = ContentId::of(&bytes);
         put(dir, &link.statement, &bytes);
+        link.coin_seeds.clear();
     });
     found(dir.path(), Topic::Links, "does not verify");
+    // Other seeds than the coin is made of.
+    let dir = with_contents(|_, contents| {
+        contents.links[0].coin_seeds.push(B256::ZERO);
+    });
+    found(dir.path(), Topic::Links, "not made of the holders' seeds");
     assert!(!verified(dir.path()));
     let dir = world::copy();
     let contents = SealedBundle::read(dir.path()).unwrap();

@@ -9,6 +9,7 @@ use salus_blobs::{BlobStore, ContentId};
 use salus_circuits::link::statement::uploads_hash;
 use salus_circuits::link::{Announcement, LinkContext, LinkStatement, Mask};
 use salus_circuits::words::integer_word;
+use salus_committee::opening::coin_of;
 use salus_contracts::PrivateKeySigner;
 use salus_contracts::client::{
     Account, ChunkIndex, CommitteeId, CommitteeKind, Equivocation, NewCommittee, PassValues,
@@ -215,7 +216,9 @@ impl Holders {
             }),
         );
         let seed = B256::repeat_byte(0xc0);
-        let statement = LinkStatement::new(announcement.unwrap(), seed.0);
+        let announcement = announcement.unwrap();
+        let coin = coin_of(&announcement.digest(), &[seed.0]);
+        let statement = LinkStatement::new(announcement, coin);
         let columns: Vec<usize> = cube.columns().iter().map(|c| usize::from(c.0)).collect();
         let private: Vec<_> = world.chunks().iter().map(|c| c.private(&columns)).collect();
         let input = LinkInput {
