@@ -10,4 +10,5 @@ mod opening;
 mod restart;
 mod service;
 mod tls;
+mod witnesses;
 mod world;
