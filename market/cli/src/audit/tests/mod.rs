@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod links;
 mod sealed;
 mod tampering;
 mod world;
