@@ -17,8 +17,8 @@ fn more_people_than_an_ad_hoc_demo_can_take_are_refused_before_anything_is_made(
     assert!(place.names().is_empty());
 }
 
-// Some six CPU minutes and 3 GB: a key of a gigabyte is made, and every person's proof takes seconds.
 #[test]
+// Some six CPU minutes and 3 GB: a key of a gigabyte is made, and every person's proof takes seconds.
 #[ignore = "six CPU minutes: cargo test -p salus --test adhoc -- --ignored"]
 fn a_count_is_evaluated_vouched_for_opened_and_repeated_by_the_audit() {
     let place = Place::new();
