@@ -355,3 +355,88 @@ async fn gather(
     .await?;
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::gather::Registry;
+    use super::*;
+    use salus_contracts::client::DatasetId;
+    use salus_contracts::primitives::Address;
+    use salus_schema::cube::ModulusClass;
+
+    fn members() -> Members {
+        Members {
+            registry: Registry {
+                chain: 1,
+                contract: Address::repeat_byte(2),
+                dataset: DatasetId(3),
+            },
+            seated: Vec::new(),
+            included: [].into(),
+        }
+    }
+
+    fn attestation(value: u64) -> Attestation {
+        let who = Identity::of(&[b"somebody"]);
+        Attestation::new(ModulusClass::Counts, &who, [7; 32], [value; 4]).unwrap()
+    }
+
+    #[test]
+    fn the_coin_cannot_be_known_before_the_attestation_is_fixed() {
+        // An attestation chosen after the coin could make the relations of any upload zero.
+        let known = members();
+        let subject = |snapshot, cube, from, digest: [u8; 32], value| {
+            let attestation = attestation(value);
+            one_hot_subject(&known, snapshot, &cube, from, [(&digest, &attestation)])
+        };
+        let right = subject(1, [1; 32], 0, [7; 32], 5);
+        assert_eq!(subject(1, [1; 32], 0, [7; 32], 5), right);
+        for other in [
+            subject(1, [1; 32], 0, [7; 32], 6),
+            subject(1, [1; 32], 0, [8; 32], 5),
+            subject(1, [1; 32], 1, [7; 32], 5),
+            subject(1, [2; 32], 0, [7; 32], 5),
+            subject(2, [1; 32], 0, [7; 32], 5),
+        ] {
+            assert_ne!(other, right);
+        }
+        let elsewhere = Members {
+            registry: Registry {
+                dataset: DatasetId(4),
+                ..members().registry
+            },
+            ..members()
+        };
+        let attestation = attestation(5);
+        let batch = [(&[7; 32], &attestation)];
+        assert_ne!(one_hot_subject(&elsewhere, 1, &[1; 32], 0, batch), right);
+    }
+
+    #[test]
+    fn a_check_has_one_id_however_it_is_written() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = CheckFolder(place.path().to_owned());
+        let check = Check::OneHot {
+            dataset: 1,
+            snapshot: 1,
+            cube: "00".repeat(32),
+            from: 0,
+            to: 2,
+            subject: "11".repeat(32),
+        };
+        let id = folder.file(&check).unwrap();
+        assert_eq!(folder.read(&id).unwrap(), check);
+        // The same check with a blank would have limits of its own.
+        let spaced = [serde_json::to_vec(&check).unwrap(), b" ".to_vec()].concat();
+        let other: [u8; 32] = Sha256::digest(&spaced).into();
+        std::fs::write(folder.path(&other), &spaced).unwrap();
+        assert!(matches!(
+            folder.read(&other),
+            Err(CiphertextError::UnknownCheck)
+        ));
+        // A file under another name is no check at all.
+        std::fs::write(folder.path(&[9; 32]), serde_json::to_vec(&check).unwrap()).unwrap();
+        assert!(folder.read(&[9; 32]).is_err());
+    }
+}
