@@ -379,7 +379,11 @@ fn load_provers(size: ChunkSize, eight: bool) -> Result<Provers, CliError> {
                 Kind::Failed,
                 "key_unavailable",
                 e,
-                "Set SALUS_HOME to a directory that can be written, then run the command again.",
+                if home::production() {
+                    "Unset SALUS_MODE: there are no production keys yet."
+                } else {
+                    "Set SALUS_HOME to a directory that can be written, then run the command again."
+                },
             )
         })?;
         let prover = PartProver::new(Arc::new(key));
